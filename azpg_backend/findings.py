@@ -1,0 +1,151 @@
+"""Every mistake in the settings, worded once.
+
+The engine raises a finding, ``manage.py check`` reports it and ``azpg_check`` shows it, all three in these words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A mistake or a trap in one alias.
+
+    code: the step code of azpg_check, such as "settings.weak_tls".
+    id: the system check's id; azpg.E0xx stops the engine, azpg.W0xx does not.
+    message: what is wrong, with alias, key and value. hint: what to do.
+    """
+
+    code: str
+    id: str
+    message: str
+    hint: str
+
+    @property
+    def is_error(self) -> bool:
+        return self.id.startswith("azpg.E")
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint} ({self.id})"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A key of one alias, as a reader would look it up in settings.py."""
+
+    alias: str
+    key: str = ""
+
+    def __str__(self) -> str:
+        if not self.key:
+            return f"DATABASES[{self.alias!r}]"
+        if self.key.isupper():
+            return f"DATABASES[{self.alias!r}][{self.key!r}]"
+        if self.key == "azpg" or self.key.startswith("azpg."):
+            path = "".join(f"[{part!r}]" for part in self.key.split(".", 1))
+            return f"DATABASES[{self.alias!r}]['OPTIONS']{path}"
+        return f"DATABASES[{self.alias!r}]['OPTIONS'][{self.key!r}]"
+
+
+def weak_tls(place: Place, value: object, why: str, hint: str) -> Finding:
+    return Finding("settings.weak_tls", "azpg.E001", f"{place} is {value!r}: {why}.", hint)
+
+
+def invalid(place: Place, problem: str, hint: str) -> Finding:
+    return Finding("settings.invalid", "azpg.E002", f"{place} {problem}.", hint)
+
+
+def missing_host(place: Place) -> Finding:
+    return Finding(
+        "settings.missing_host",
+        "azpg.E003",
+        f"{place} is empty: there is no name to verify the server's certificate against.",
+        "Set HOST to the server's full name, such as 'mydemoserver.postgres.database.azure.com'.",
+    )
+
+
+def not_loopback(place: Place, host: str) -> Finding:
+    return Finding(
+        "settings.weak_tls",
+        "azpg.E004",
+        f"{place} is True, but {host!r} is not a loopback address or a socket directory, and only those may go "
+        "without TLS.",
+        "Remove plaintext_on_loopback, or point every HOST and hostaddr at 'localhost', 127.0.0.1, ::1 or a socket "
+        "directory.",
+    )
+
+
+def verify_ca(place: Place) -> Finding:
+    return Finding(
+        "settings.verify_ca",
+        "azpg.W001",
+        f"{place} is 'verify-ca': the certificate is verified but the server's name is not, so any server with a "
+        "certificate from the same authority is accepted.",
+        "Use 'verify-full' with the server's own name in HOST; where only its address is reachable, add that as "
+        "OPTIONS['hostaddr'].",
+    )
+
+
+def not_azure_host(place: Place, host: str, suffixes: Iterable[str]) -> Finding:
+    return Finding(
+        "settings.not_azure_host",
+        "azpg.W002",
+        f"{place} {host!r} is not a name that Azure Database for PostgreSQL gives to a server, and its certificate "
+        "will not carry it.",
+        f"Use the server's full name from the Azure portal (it ends in {' or '.join(suffixes)}); an address goes "
+        "into OPTIONS['hostaddr'] beside it.",
+    )
+
+
+def user_at_server(place: Place, user: str) -> Finding:
+    bare = user.partition("@")[0]
+    return Finding(
+        "settings.invalid",
+        "azpg.W003",
+        f"{place} is {user!r}: the form user@server belongs to the retired Single Server, and flexible server "
+        "answers it with 'password authentication failed'.",
+        f"Use {bare!r}.",
+    )
+
+
+def server_side_cursors(place: Place, port: int) -> Finding:
+    return Finding(
+        "settings.invalid",
+        "azpg.W004",
+        f"{place} is {port}, Azure's built-in PgBouncer: in transaction mode QuerySet.iterator() fails there with "
+        "'cursor \"_django_curs_...\" does not exist'.",
+        "Set 'DISABLE_SERVER_SIDE_CURSORS': True beside HOST and PORT.",
+    )
+
+
+def startup_parameter(place: Place, port: int) -> Finding:
+    return Finding(
+        "settings.invalid",
+        "azpg.W005",
+        f"{place} is set, but port {port} is Azure's built-in PgBouncer, which ends a connection that asks for "
+        "settings at start-up ('unsupported startup parameter').",
+        "Set them on the role instead: ALTER ROLE ... SET name = value; or list them in the server parameter "
+        "pgbouncer.ignore_startup_parameters, which drops them.",
+    )
+
+
+def health_checks(place: Place) -> Finding:
+    return Finding(
+        "settings.invalid",
+        "azpg.W006",
+        f"{place} keeps connections open, but CONN_HEALTH_CHECKS is off: after a failover or an idle time-out the "
+        "next request of every worker fails once.",
+        "Set 'CONN_HEALTH_CHECKS': True beside it.",
+    )
+
+
+def system_roots(place: Place) -> Finding:
+    return Finding(
+        "settings.invalid",
+        "azpg.W007",
+        f"{place} is 'system': psycopg's binary packages look for the system's roots in a folder that exists on no "
+        "ordinary machine, so every server is refused with 'certificate verify failed'.",
+        "Remove sslrootcert to use the roots in this package, or point it at a PEM file.",
+    )

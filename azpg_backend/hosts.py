@@ -1,0 +1,129 @@
+"""What HOST and PORT mean: the endpoints libpq would try, and the Azure cloud a name belongs to."""
+
+from __future__ import annotations
+
+import ipaddress
+import ntpath
+from dataclasses import dataclass
+
+POSTGRESQL_PORT = 5432
+# Azure's built-in PgBouncer; 8432 is its balanced port on an elastic cluster.
+PGBOUNCER_PORTS = frozenset({6432, 8432})
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """An Azure cloud, named as the Azure CLI names it."""
+
+    name: str
+    suffix: str
+    token_resource: str
+
+    @property
+    def scope(self) -> str:
+        """The OAuth scope of a Microsoft Entra token for PostgreSQL in this cloud."""
+        return f"{self.token_resource}/.default"
+
+
+CLOUDS = (
+    Cloud("AzureCloud", ".postgres.database.azure.com", "https://ossrdbms-aad.database.windows.net"),
+    Cloud(
+        "AzureUSGovernment",
+        ".postgres.database.usgovcloudapi.net",
+        "https://ossrdbms-aad.database.usgovcloudapi.net",
+    ),
+    Cloud(
+        "AzureChinaCloud",
+        ".postgres.database.chinacloudapi.cn",
+        "https://ossrdbms-aad.database.chinacloudapi.cn",
+    ),
+    Cloud(
+        "AzureBleuCloud",
+        ".postgres.database.sovcloud-api.fr",
+        "https://ossrdbms-aad.database.sovcloud-api.fr",
+    ),
+)
+
+
+def cloud_of(host: str) -> Cloud | None:
+    """Return the Azure cloud that serves PostgreSQL under this host name, or None."""
+    name = host.lower().removesuffix(".")
+    return next((cloud for cloud in CLOUDS if name.endswith(cloud.suffix)), None)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One server that libpq would try: the name to verify, the address to dial instead (or ""), and the port."""
+
+    host: str
+    hostaddr: str
+    port: int
+
+    @property
+    def is_socket(self) -> bool:
+        return not self.hostaddr and is_socket_directory(self.host)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether traffic to it can't leave this machine: both the name and the address are judged."""
+        return is_local(self.host) and (not self.hostaddr or is_loopback(self.hostaddr))
+
+    def __str__(self) -> str:
+        return f"{self.host or self.hostaddr}:{self.port}"
+
+
+def is_socket_directory(host: str) -> bool:
+    """Whether libpq takes this host as a Unix-domain socket: a path, an abstract name, or nothing at all.
+
+    An absolute Windows path counts too (libpq's ``is_unixsock_path``).
+    """
+    return host == "" or host.startswith(("/", "@")) or bool(ntpath.splitdrive(host)[0] and ntpath.isabs(host))
+
+
+def is_ip_address(host: str) -> bool:
+    try:
+        # A scope ("fe80::1%eth0") is accepted by getaddrinfo and by ipaddress alike.
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is a loopback address; of names, only ``localhost`` is reserved for it (RFC 6761, 6.3)."""
+    if is_ip_address(host):
+        return ipaddress.ip_address(host).is_loopback
+    return host.lower() == "localhost"
+
+
+def is_local(host: str) -> bool:
+    return is_socket_directory(host) or is_loopback(host)
+
+
+def endpoints(host: str, hostaddr: str, port: str) -> tuple[Endpoint, ...]:
+    """Pair up libpq's comma-separated lists of hosts, addresses and ports.
+
+    Raises ValueError, with the reason in words, where libpq would refuse the lists or a port.
+    """
+    hosts = [item.strip() for item in host.split(",")] if host else []
+    hostaddrs = [item.strip() for item in hostaddr.split(",")] if hostaddr else []
+    ports = [item.strip() for item in port.split(",")] if port else []
+    if hosts and hostaddrs and len(hosts) != len(hostaddrs):
+        raise ValueError(f"{len(hosts)} host(s) stand beside {len(hostaddrs)} hostaddr value(s)")
+    count = max(len(hosts), len(hostaddrs), 1)
+    if len(ports) not in (0, 1, count):
+        raise ValueError(f"{len(ports)} ports stand beside {count} host(s)")
+    if bad := [item for item in hostaddrs if item and not is_ip_address(item)]:
+        raise ValueError(f"hostaddr {bad[0]!r} is not an IP address")
+    hosts = hosts or [""] * count
+    hostaddrs = hostaddrs or [""] * count
+    numbers = [_port(item) for item in ports or [""]]
+    return tuple(Endpoint(*each) for each in zip(hosts, hostaddrs, numbers * (count // len(numbers)), strict=True))
+
+
+def _port(text: str) -> int:
+    if not text:
+        return POSTGRESQL_PORT
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise ValueError(f"port {text!r} is not a number from 1 to 65535")
+    return int(text)

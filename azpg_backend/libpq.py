@@ -1,0 +1,180 @@
+"""What a libpq knows: the one inside the driver that Django loaded, and the one behind psql."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+# Keywords that must not be shown, logged or put on a command line.
+SECRET_KEYWORDS = frozenset(
+    {"password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret"}
+)
+
+# Environment variables of the keywords that matter here, from libpq's documentation ("Environment Variables").
+# There is none for the keepalives and tcp_user_timeout.
+ENVIRONMENT = {
+    "host": "PGHOST",
+    "hostaddr": "PGHOSTADDR",
+    "port": "PGPORT",
+    "dbname": "PGDATABASE",
+    "user": "PGUSER",
+    "passfile": "PGPASSFILE",
+    "service": "PGSERVICE",
+    "connect_timeout": "PGCONNECT_TIMEOUT",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "sslcrl": "PGSSLCRL",
+    "sslcrldir": "PGSSLCRLDIR",
+    "sslsni": "PGSSLSNI",
+    "sslcertmode": "PGSSLCERTMODE",
+    "sslnegotiation": "PGSSLNEGOTIATION",
+    "ssl_min_protocol_version": "PGSSLMINPROTOCOLVERSION",
+    "ssl_max_protocol_version": "PGSSLMAXPROTOCOLVERSION",
+    "gssencmode": "PGGSSENCMODE",
+    "require_auth": "PGREQUIREAUTH",
+    "channel_binding": "PGCHANNELBINDING",
+    "target_session_attrs": "PGTARGETSESSIONATTRS",
+    "load_balance_hosts": "PGLOADBALANCEHOSTS",
+    "options": "PGOPTIONS",
+    "application_name": "PGAPPNAME",
+}
+
+# The PostgreSQL release whose libpq first has the keyword, for those newer than PostgreSQL 12. psql can't be asked
+# which keywords it takes without opening a connection.
+_PSQL_SINCE = {
+    "ssl_min_protocol_version": 13,
+    "ssl_max_protocol_version": 13,
+    "channel_binding": 13,
+    "sslpassword": 13,
+    "sslsni": 14,
+    "sslcrldir": 14,
+    "sslcertmode": 16,
+    "require_auth": 16,
+    "load_balance_hosts": 16,
+    "gssdelegation": 16,
+    "sslnegotiation": 17,
+    "min_protocol_version": 18,
+    "max_protocol_version": 18,
+    "sslkeylogfile": 18,
+    "scram_client_key": 18,
+    "scram_server_key": 18,
+    "oauth_issuer": 18,
+    "oauth_client_id": 18,
+    "oauth_client_secret": 18,
+    "oauth_scope": 18,
+}
+
+
+@lru_cache(maxsize=256)
+def knows(keyword: str) -> bool:
+    """Ask the libpq of the loaded driver whether it takes a keyword.
+
+    The answer comes from its own parser, so it is right for every build, not only for the versions we have seen.
+    """
+    from django.db.backends.postgresql.psycopg_any import is_psycopg3
+
+    if not keyword.isidentifier():
+        return False
+    if is_psycopg3:
+        from psycopg import ProgrammingError
+        from psycopg.conninfo import conninfo_to_dict as parse
+    else:
+        from psycopg2 import ProgrammingError
+        from psycopg2.extensions import parse_dsn as parse
+    try:
+        parse(f"{keyword}=x")
+    except ProgrammingError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=1)
+def version() -> int:
+    """Return the version of the loaded driver's libpq, such as 170011 for 17.11."""
+    from django.db.backends.postgresql.psycopg_any import is_psycopg3
+
+    if is_psycopg3:
+        from psycopg import pq
+
+        return pq.version()
+    from psycopg2.extensions import libpq_version
+
+    return int(libpq_version())
+
+
+def version_text() -> str:
+    return "{}.{}".format(*divmod(version(), 10000))
+
+
+def psql_version(executable: str) -> int:
+    """Return psql's major version, and 12 where its answer can't be read.
+
+    Raises OSError where there is no such program, as running it for the user would.
+    """
+    answer = subprocess.run(  # noqa: S603 (the program that is about to be run for the user anyway)
+        [executable, "--version"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    found = re.search(r"\b(\d+)(?:\.\d+|devel|beta\d+|rc\d+)", answer.stdout)
+    return int(found[1]) if found else 12
+
+
+def psql_knows(keyword: str, major: int) -> bool:
+    return _PSQL_SINCE.get(keyword, 0) <= major
+
+
+def conninfo(params: Mapping[str, object]) -> str:
+    """Write parameters as a libpq keyword/value string, quoted as its documentation says (34.1.1.1)."""
+    return " ".join(f"{keyword}={_quoted(str(value))}" for keyword, value in params.items())
+
+
+def _quoted(value: str) -> str:
+    if re.fullmatch(r"[\w.,:/@+-]+", value, re.ASCII):
+        return value
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def service_values(service: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Read a service from the files where libpq looks for it, and return {} where it isn't there.
+
+    libpq's own rules ("The Connection Service File"): ``PGSERVICEFILE`` or the file in the home folder, then the
+    system-wide one, whose place only ``PGSYSCONFDIR`` tells us. White space around "=" is not allowed there.
+    """
+    home = Path(environ["APPDATA"], "postgresql") if os.name == "nt" and "APPDATA" in environ else _home(environ)
+    candidates = [Path(environ.get("PGSERVICEFILE") or home / ".pg_service.conf")]
+    if "PGSYSCONFDIR" in environ:
+        candidates.append(Path(environ["PGSYSCONFDIR"], "pg_service.conf"))
+    for path in candidates:
+        try:
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        except (OSError, ValueError):
+            continue
+        values = _service_section(lines, service)
+        if values is not None:
+            return values
+    return {}
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("HOME") or os.path.expanduser("~"))
+
+
+def _service_section(lines: list[str], service: str) -> dict[str, str] | None:
+    values: dict[str, str] | None = None
+    for line in map(str.strip, lines):
+        if line.startswith("#") or not line:
+            continue
+        if line.startswith("["):
+            if values is not None:
+                break
+            if line.startswith(f"[{service}]"):
+                values = {}
+        elif values is not None:
+            keyword, _, value = line.partition("=")
+            values.setdefault(keyword, value)
+    return values

@@ -1,0 +1,88 @@
+"""The backend's own options, ``DATABASES[alias]["OPTIONS"]["azpg"]``: keys, types, defaults and reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+AUTH_METHODS = ("password", "entra")
+
+
+class InvalidOption(ValueError):
+    """An option can't be used. Holds the key (or "" for the dict itself), what is wrong, and what to do."""
+
+    def __init__(self, key: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{key}: {problem}. {remedy}")
+        self.key = key
+        self.problem = problem
+        self.remedy = remedy
+
+
+@dataclass(frozen=True)
+class Options:
+    """Parsed ``OPTIONS["azpg"]``.
+
+    auth: "password" or "entra" (a Microsoft Entra token as the password).
+    credential: dotted path, instance or factory of an azure-identity credential; None for DefaultAzureCredential.
+    credential_kwargs: arguments for the factory. Not shown: a client secret may be among them.
+    scope: OAuth scope of the token; "" for the one of the host's cloud.
+    connect_retry_seconds: how long to go on trying while the server restarts, in seconds; 0 turns retrying off.
+    plaintext_on_loopback: allow no TLS where every host is a loopback address or a socket directory.
+    """
+
+    auth: str = "password"
+    credential: Any = field(default=None, repr=False)
+    credential_kwargs: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    scope: str = ""
+    connect_retry_seconds: float = 30.0
+    plaintext_on_loopback: bool = False
+
+
+def names() -> list[str]:
+    return [each.name for each in fields(Options)]
+
+
+def parse(value: Any) -> Options:
+    """Turn the settings' dict into Options; None means all defaults.
+
+    Raises InvalidOption for a key that doesn't exist (naming those that do) or a value of the wrong kind.
+    """
+    if value is None:
+        return Options()
+    if not isinstance(value, Mapping):
+        raise InvalidOption("", f"is {type(value).__name__}, not a dict", f"Write a dict with any of {_listed(names())}.")
+    for key in value:
+        if key not in names():
+            raise InvalidOption(str(key), "is not an option of this backend", f"Valid keys: {_listed(names())}.")
+    for each in fields(Options):
+        if each.name in value:
+            _check(each.name, value[each.name])
+    return Options(**value)
+
+
+def _check(key: str, value: Any) -> None:
+    if key == "auth" and value not in AUTH_METHODS:
+        raise InvalidOption(key, f"is {value!r}", f"Use one of {_listed(AUTH_METHODS)}.")
+    if key == "plaintext_on_loopback" and not isinstance(value, bool):
+        raise InvalidOption(key, f"is {value!r}", "Use True or False.")
+    if key == "connect_retry_seconds" and (
+        isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 3600
+    ):
+        raise InvalidOption(key, f"is {value!r}", "Use a number of seconds from 0 (no retrying) to 3600.")
+    if key == "scope" and not isinstance(value, str):
+        raise InvalidOption(key, f"is {type(value).__name__}, not a string", "Leave it out for the host's own cloud.")
+    if key == "credential_kwargs" and not isinstance(value, Mapping):
+        raise InvalidOption(key, f"is {type(value).__name__}, not a dict", "Write a dict of keyword arguments.")
+    if key == "credential" and not (
+        isinstance(value, str) or value is None or callable(value) or hasattr(value, "get_token")
+    ):
+        raise InvalidOption(
+            key,
+            f"is {type(value).__name__}",
+            "Give a dotted path, a credential with get_token(), or a function that returns one.",
+        )
+
+
+def _listed(items: Any) -> str:
+    return ", ".join(repr(item) for item in items)

@@ -1,0 +1,1 @@
+"""The engine over Django's PostGIS backend: ``"ENGINE": "azpg_backend.postgis"``."""
