@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.backends.postgresql.base import DatabaseWrapper as PostgresDatabaseWrapper
 
-from azpg_backend import policy
+from azpg_backend import explain, policy
 from azpg_backend.client import DatabaseClient
 
 
@@ -32,3 +32,14 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         params.pop("azpg", None)
         params.update(plan.params)
         return params
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """Connect, and add to a failure what it means and what to do. Type, text and traceback stay the driver's."""
+        try:
+            return super().get_new_connection(conn_params)
+        except UnicodeDecodeError as error:
+            # psycopg2 decodes the server's message as UTF-8 and Django wraps only the driver's own exceptions.
+            raise self.Database.OperationalError(explain.unreadable(self.alias)) from error
+        except self.Database.Error as error:
+            explain.add_reason(error, self.alias, self.settings_dict)
+            raise

@@ -28,7 +28,7 @@ class DatabaseClient(PostgresDatabaseClient):
         params = {"dbname": "postgres"} if not settings_dict.get("NAME") and "service" not in plan.params else {}
         params |= {key: value for key, value in plan.params.items() if libpq.psql_knows(key, major)}
         env = {libpq.ENVIRONMENT[key]: str(value) for key, value in plan.params.items() if key in libpq.ENVIRONMENT}
-        if password := settings_dict.get("PASSWORD"):
+        if password := settings_dict.get("PASSWORD") or settings_dict["OPTIONS"].get("password"):
             env["PGPASSWORD"] = str(password)
         return [cls.executable_name, "-d", libpq.conninfo(params), *parameters], env
 
@@ -36,3 +36,15 @@ class DatabaseClient(PostgresDatabaseClient):
         # Here the alias is known, so that a mistake in the settings is reported under its own name.
         self.connection.plan().raise_errors()
         super().runshell(parameters)
+
+
+def shown_command(plan: policy.Plan) -> str:
+    """Return the psql command that connects as the plan does, to be read and copied; it holds no secret."""
+    params = {key: value for key, value in plan.params.items() if key not in policy.TIMEOUTS and value != ""}
+    # Keywords of newer releases that only spare a fault or a round trip would stop an older psql.
+    for keyword in ("sslcertmode", "sslnegotiation"):
+        params.pop(keyword, None)
+    text = libpq.conninfo(params)
+    for character in '"' if os.name == "nt" else '\\"$`':
+        text = text.replace(character, "\\" + character)
+    return f'psql "{text}"'

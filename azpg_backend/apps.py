@@ -1,0 +1,17 @@
+"""``"azpg_backend"`` in INSTALLED_APPS: system checks and ``manage.py azpg_check``."""
+
+from django.apps import AppConfig
+from django.core.checks import register
+
+
+class AzpgConfig(AppConfig):
+    name = "azpg_backend"
+    verbose_name = "Azure Database for PostgreSQL"
+
+    def ready(self) -> None:
+        from azpg_backend import checks
+
+        # Not under the tag "database": those checks run only with --database, and a mistake in the settings should be
+        # seen by every manage.py command.
+        register(checks.check_settings, "azpg")
+        register(checks.check_ca_files, "azpg")

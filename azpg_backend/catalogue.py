@@ -1,0 +1,237 @@
+"""What libpq's and the server's words mean on Azure, and what to do about them.
+
+While connecting, neither driver hands on an SQLSTATE (``pgcode`` and ``sqlstate`` are None), so the text is all there
+is. Each row has a test with the verbatim text. Order decides: what a server says beats what a socket says, because an
+error of several lines names one address after the other and only one of them reached the server.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cause:
+    """code: the login.* code. pattern: found in the text. reason: what it means on Azure. hint: what to do.
+
+    transient: whether waiting may help (Microsoft, "Handle transient connectivity errors").
+    """
+
+    code: str
+    pattern: str
+    reason: str
+    hint: str
+    transient: bool = False
+
+    def matches(self, text: str) -> bool:
+        return re.search(self.pattern, text, re.IGNORECASE | re.DOTALL) is not None
+
+
+CAUSES = (
+    # The TLS of the connection itself
+    Cause(
+        "login.tls_refused",
+        r"certificate verify failed",
+        "libpq could not verify the server's certificate against the CA file",
+        "The certificate step above tells which certificate is at fault. Lowering sslmode would only hide it.",
+    ),
+    Cause(
+        "login.tls_refused",
+        r"server certificate for .* does not match host name|host name must be specified for a verified SSL",
+        "the certificate belongs to another name than HOST",
+        "Set HOST to the server's full name from the Azure portal; an address goes into OPTIONS['hostaddr'].",
+    ),
+    Cause(
+        "login.tls_refused",
+        r"root certificate file .* does not exist|could not read root certificate file",
+        "libpq can't load the CA file that sslrootcert names",
+        "Remove sslrootcert to use the roots in this package, or let manage.py azpg_check write the file.",
+    ),
+    Cause(
+        "login.tls_refused",
+        r"server does not support SSL|received invalid response to SSL negotiation|SSL error: (?:wrong version number"
+        r"|.*alert protocol version|no protocols available|unsupported protocol|.*handshake failure)"
+        r"|received unencrypted data after SSL response|invalid SSL protocol version range",
+        "TLS could not be agreed on",
+        "Check that HOST and PORT name an Azure server (5432, or 6432 for its PgBouncer) and not a proxy.",
+    ),
+    # Microsoft Entra
+    Cause(
+        "login.token_failed",
+        r"access token has expired",
+        "the Microsoft Entra token had expired when the server read it",
+        "Use OPTIONS['azpg']['auth'] = 'entra' instead of a token in PASSWORD, so that each connection gets a live one.",
+    ),
+    Cause(
+        "login.token_failed",
+        r"valid audience claim",
+        "the token was issued for another service or another Azure cloud",
+        "Leave OPTIONS['azpg']['scope'] out, so that it follows the host's cloud.",
+    ),
+    Cause(
+        "login.token_failed",
+        r"access token has invalid format|validating the access token",
+        "what arrived in the password field is not a token that this server accepts",
+        "For an Entra role set OPTIONS['azpg']['auth'] to 'entra' and leave PASSWORD out; for a password role use its "
+        "password. A server in a virtual network needs a way out to the service tag AzureActiveDirectory.",
+    ),
+    Cause(
+        "login.token_failed",
+        r"valid oid claim|access token not valid for role|AAD_AUTH_TOKENTYPE",
+        "the token belongs to another identity, or another kind of identity, than the role in USER",
+        "USER must be the exact name of the identity that signs in: the UPN of a user, the display name of a group, "
+        "service principal or managed identity. List them with SELECT * FROM pgaadauth_list_principals(false).",
+    ),
+    # What the server says
+    Cause(
+        "login.no_hba_entry",
+        r"no pg_hba\.conf entry for host .* no encryption",
+        "the connection came without TLS, and the server requires it (require_secure_transport)",
+        "Remove sslmode and plaintext_on_loopback from OPTIONS: TLS is set for you.",
+    ),
+    Cause(
+        "login.no_hba_entry",
+        r"no pg_hba\.conf entry for host",
+        "no firewall rule of the server allows the address that the message names, or this user may not use this "
+        "database",
+        "Add that address in the Azure portal under Networking (it takes up to five minutes), or: az postgres "
+        "flexible-server firewall-rule create. The address is this machine's as Azure sees it.",
+    ),
+    Cause(
+        "login.no_hba_entry",
+        r"pg_hba\.conf rejects connection",
+        "the server's rules reject this user and database by name, as for azure_maintenance",
+        "Use a database and a role of your own.",
+    ),
+    Cause(
+        "login.wrong_password",
+        r"should be in <username@hostname> format",
+        "this server is a retired Single Server, which wants user@server",
+        "Migrate it to flexible server; until then write USER as 'user@server'.",
+    ),
+    Cause(
+        "login.wrong_password",
+        r"password authentication failed",
+        "the password is wrong, the role does not exist or has no password (the server does not say which)",
+        "Check USER (without '@server') and PASSWORD, or reset it: az postgres flexible-server update "
+        "--admin-password. A role of Microsoft Entra logs in with OPTIONS['azpg']['auth'] = 'entra'.",
+    ),
+    Cause(
+        "login.wrong_password",
+        r"no password supplied|empty password returned",
+        "the server asked for a password and there is none",
+        "Set PASSWORD; if it comes from an environment variable, that variable is empty in this process.",
+    ),
+    Cause(
+        "login.unknown_database",
+        r'database ".*" does not exist|no such database',
+        "the server has no database of this name",
+        "Correct NAME, or create it: az postgres flexible-server db create.",
+    ),
+    Cause(
+        "login.permission_denied",
+        r'permission denied for database|is not permitted to log in|database ".*" is disabled|no such user',
+        "the role exists, but may not log in to this database",
+        "As an administrator: ALTER ROLE ... LOGIN, or GRANT CONNECT ON DATABASE ... TO ...",
+    ),
+    Cause(
+        "login.too_many_connections",
+        r"too many clients already|remaining connection slots are reserved|too many connections for|max_client_conn",
+        "all connections that the server allows are taken (a B1ms has 35 for applications)",
+        "Use the built-in PgBouncer (PORT 6432), a smaller pool or fewer workers; SELECT * FROM pg_stat_activity shows "
+        "who holds them.",
+        transient=True,
+    ),
+    Cause(
+        "login.starting_up",
+        r"database system is (?:starting up|shutting down|in recovery mode|not yet accepting connections)"
+        r"|pooler is shutting down|server shutting down|server login has been failing|query_wait_timeout"
+        r"|client_login_timeout|terminating connection due to administrator command",
+        "the server is restarting: failover, maintenance or scaling, usually over in one or two minutes",
+        "Try again shortly. If it lasts, look at Resource health in the Azure portal.",
+        transient=True,
+    ),
+    Cause(
+        "login.failed",
+        r"unsupported startup parameter|unsupported options startup parameter",
+        "PgBouncer ends connections that ask for settings at start-up",
+        "Remove 'options' from OPTIONS (and PGOPTIONS from the environment) and use ALTER ROLE ... SET instead.",
+    ),
+    Cause(
+        "login.failed",
+        r"channel binding required",
+        "channel_binding is 'require', which neither PgBouncer nor a Microsoft Entra login can do",
+        "Remove channel_binding; libpq still uses it where the server offers it.",
+    ),
+    Cause(
+        "login.failed",
+        r"authentication method requirement",
+        "require_auth excludes the method that the server asks for",
+        "Remove require_auth, or allow 'scram-sha-256' for passwords and 'password' for Microsoft Entra.",
+    ),
+    Cause(
+        "login.failed",
+        r"unrecognized configuration parameter|invalid value for parameter",
+        "OPTIONS['options'] (or PGOPTIONS) sets something the server does not know",
+        "Correct or remove it.",
+    ),
+    Cause(
+        "login.failed",
+        r"session is (?:not )?read-only|server is (?:not )?in hot standby mode",
+        "target_session_attrs asks for another kind of server than the one that answered",
+        "Use the virtual endpoint for it (.writer or .reader), or prefer-standby for a reader.",
+    ),
+    # What the network says
+    Cause(
+        "login.timeout",
+        r"timeout expired|connection timed out|operation timed out",
+        "nothing answered: packets are dropped on the way",
+        "Look at network security groups, routes, peering and the private endpoint; Azure's own firewall rules answer "
+        "instead of dropping.",
+        transient=True,
+    ),
+    Cause(
+        "login.failed",
+        r"could not translate host name .* (?:temporary failure|try again)|failed to resolve host .*(?:Errno -3\b"
+        r"|temporary failure)",
+        "the name could not be resolved just now",
+        "Check this machine's DNS servers.",
+        transient=True,
+    ),
+    Cause(
+        "login.failed",
+        r"could not translate host name|failed to resolve host|no address associated|nodename nor servname",
+        "the name in HOST does not exist for this machine's DNS",
+        "Check the spelling; for a private server link its DNS zone to this network (on App Service: "
+        "WEBSITE_DNS_SERVER=168.63.129.16).",
+    ),
+    Cause(
+        "login.failed",
+        r"connection refused",
+        "nothing listens there: the server is stopped or restarting, or PgBouncer is off (port 6432; not offered on "
+        "Burstable)",
+        "Start the server, or use port 5432.",
+        transient=True,
+    ),
+    Cause(
+        "login.failed",
+        r"server closed the connection unexpectedly|connection reset by peer|EOF detected|unexpected eof"
+        r"|SSL connection has been closed|could not receive data|could not send data|connection aborted",
+        "the connection was cut: a restart or failover, or a firewall that inspects TLS",
+        "Try again shortly; if it stays so, let traffic to the server bypass TLS inspection.",
+        transient=True,
+    ),
+    Cause(
+        "login.failed",
+        r"network is unreachable|no route to host",
+        "this machine has no route to the server's address",
+        "Check the network this machine is in (VPN, peering, private endpoint).",
+        transient=True,
+    ),
+)
+
+
+def cause_of(text: str) -> Cause | None:
+    """Return the first row that fits an error of libpq or of the server, or None."""
+    return next((cause for cause in CAUSES if cause.matches(text)), None)

@@ -1,0 +1,1 @@
+"""The connectivity diagnosis behind ``manage.py azpg_check``."""

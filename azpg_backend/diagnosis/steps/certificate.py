@@ -1,0 +1,102 @@
+"""certificate: would libpq trust this server, and if not, why?"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from azpg_backend import catalogue, libpq
+from azpg_backend.diagnosis import names, verdict
+from azpg_backend.diagnosis.context import Context
+from azpg_backend.diagnosis.handshake import Handshake
+from azpg_backend.diagnosis.report import StepResult, failed, passed, warned
+from azpg_backend.diagnosis.verdict import Objection
+from azpg_backend.hosts import Endpoint
+from azpg_backend.redact import printable
+
+
+def run(context: Context) -> StepResult:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    refusals: list[Objection] = []
+    warnings: list[Objection] = []
+    for endpoint, handshake in context.handshakes.items():
+        match_name = context.plan.params.get("sslmode") != "verify-ca"
+        found = verdict.objections(handshake, endpoint.host, match_name=match_name)
+        if found and libpq_accepts(context, endpoint):
+            warnings += found
+            found = []
+        if found:
+            refusals += found
+        else:
+            context.trusted.append(endpoint)
+            if not match_name and not names.carries(handshake.chain[0], endpoint.host):
+                warnings.append(verdict.wrong_name(handshake.chain[0], endpoint.host))
+            if soon := verdict.expiring(handshake, now):
+                warnings.append(soon)
+    shown = next(iter(context.handshakes.values()))
+    detail = _detail(shown, [each for each in refusals if each.depth < len(shown.chain)])
+    if problems := refusals or warnings:
+        message = "; ".join(dict.fromkeys(printable(each.message) for each in problems))
+        hint = printable(problems[0].hint, 1000)
+        return (failed if refusals else warned)(problems[0].code, message, hint, **detail)
+    leaf = names.common_name(shown.chain[0].subject)
+    until = shown.chain[0].not_valid_after_utc.strftime("%Y-%m-%d")
+    return passed("certificate", printable(f"{leaf} until {until}, issued under {detail['root']}"), **detail)
+
+
+def libpq_accepts(context: Context, endpoint: Endpoint) -> bool:
+    """Ask libpq itself whether it trusts a server that we would refuse, without logging in.
+
+    The two can differ where their OpenSSL versions judge a weak key or digest differently; libpq's answer counts.
+    No password is given, and where libpq can be told so it refuses every way of logging in (``require_auth=none``),
+    so the connection ends right after TLS.
+    """
+    database = context.wrapper.Database
+    params: dict[str, Any] = {**context.plan.params, "host": endpoint.host, "port": endpoint.port}
+    params.update(passfile=os.devnull, connect_timeout=max(2, int(context.timeout)))
+    if endpoint.hostaddr:
+        params["hostaddr"] = endpoint.hostaddr
+    if libpq.knows("require_auth"):
+        params["require_auth"] = "none"
+    try:
+        database.connect(**params).close()
+    except database.Error as error:
+        cause = catalogue.cause_of(str(error))
+        # Only an answer from beyond TLS shows that libpq got there.
+        return cause is not None and cause.code in {"login.wrong_password", "login.no_hba_entry"} or (
+            "authentication method requirement" in str(error)
+        )
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _detail(handshake: Handshake, refusals: list[Objection]) -> dict[str, Any]:
+    chain = [_certificate(each) for each in handshake.chain]
+    return {
+        "chain": chain,
+        "root": _root(handshake),
+        "broken_at": min((each.depth for each in refusals), default=None),
+    }
+
+
+def _root(handshake: Handshake) -> str | None:
+    """Return the name of the trusted root that OpenSSL's path ends in, or None where it found none."""
+    if handshake.errors or not handshake.path:
+        return None
+    return printable(names.common_name(handshake.path[-1].subject))
+
+
+def _certificate(certificate: x509.Certificate) -> dict[str, Any]:
+    return {
+        "subject": printable(certificate.subject.rfc4514_string()),
+        "issuer": printable(certificate.issuer.rfc4514_string()),
+        "not_before": certificate.not_valid_before_utc.isoformat(),
+        "not_after": certificate.not_valid_after_utc.isoformat(),
+        "sha256": certificate.fingerprint(hashes.SHA256()).hex(),
+        "sans": [printable(each) for each in names.san_texts(certificate)],
+    }

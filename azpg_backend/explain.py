@@ -1,0 +1,52 @@
+"""A driver's connection error, with the reason and the way to a full diagnosis added to its text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.apps import apps
+
+from azpg_backend import catalogue, libpq, redact
+
+# What stands between the driver's own words and ours.
+SEPARATOR = "\n-> "
+
+
+def add_reason(error: Exception, alias: str, settings_dict: Mapping[str, Any]) -> None:
+    """Append to a driver's exception what its text means on Azure and which command tells more.
+
+    The exception stays the same object, so that type, traceback, cause and the driver's own words are kept; a secret
+    that a server sent back in its message is masked. No connection is made to find out more.
+    """
+    text = str(error)
+    if SEPARATOR in text:
+        return
+    cause = catalogue.cause_of(text)
+    reason = f"{cause.reason}. {cause.hint}" if cause else ""
+    parts = [redact.without(text, secrets_of(settings_dict)).rstrip("\n"), *filter(None, [reason]), _command(alias)]
+    error.args = (SEPARATOR.join(parts), *error.args[1:])
+
+
+def driver_text(error: BaseException) -> str:
+    """Return an exception's text without what add_reason appended."""
+    return str(error).partition(SEPARATOR)[0]
+
+
+def unreadable(alias: str) -> str:
+    """Return the text for a server's message that is not UTF-8."""
+    reason = "the server's log has the reason; with lc_messages = 'C' or a UTF-8 locale it becomes readable here"
+    return SEPARATOR.join(["the server refused in an encoding that psycopg2 can't read", reason, _command(alias)])
+
+
+def secrets_of(settings_dict: Mapping[str, Any]) -> Iterator[object]:
+    """Yield the values in an alias's settings that must never be shown."""
+    yield settings_dict.get("PASSWORD")
+    options = settings_dict.get("OPTIONS") or {}
+    for keyword in libpq.SECRET_KEYWORDS:
+        yield options.get(keyword)
+
+
+def _command(alias: str) -> str:
+    run = f"Run: manage.py azpg_check {alias}"
+    return run if apps.is_installed("azpg_backend") else f"Add 'azpg_backend' to INSTALLED_APPS. {run}"

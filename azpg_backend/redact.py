@@ -1,0 +1,31 @@
+"""What may be shown of a text that came from a server, a certificate or a driver."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+MASK = "********"
+
+
+def printable(text: str, limit: int = 500) -> str:
+    """Return one line without control or invisible formatting characters, cut to so many characters.
+
+    A server's message or a certificate's name could otherwise move a terminal's cursor, recolour it, or turn the
+    direction of the text (Unicode categories Cc, Cf, Co, Cs, Zl and Zp are written as escapes).
+    """
+    line = " ".join(text.split())
+    shown = "".join(each if _is_plain(each) else each.encode("unicode_escape").decode("ascii") for each in line)
+    return shown if len(shown) <= limit else shown[: limit - 3] + "..."
+
+
+def _is_plain(character: str) -> bool:
+    return unicodedata.category(character) not in {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"}
+
+
+def without(text: str, secrets: Iterable[object]) -> str:
+    """Replace every occurrence of the secrets: a server that was given one could send it back in its message."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(str(secret), MASK)
+    return text
