@@ -51,7 +51,9 @@ def parse(value: Any) -> Options:
     if value is None:
         return Options()
     if not isinstance(value, Mapping):
-        raise InvalidOption("", f"is {type(value).__name__}, not a dict", f"Write a dict with any of {_listed(names())}.")
+        raise InvalidOption(
+            "", f"is {type(value).__name__}, not a dict", f"Write a dict with any of {_listed(names())}."
+        )
     for key in value:
         if key not in names():
             raise InvalidOption(str(key), "is not an option of this backend", f"Valid keys: {_listed(names())}.")

@@ -210,7 +210,9 @@ class _Decision:
             return hosts.endpoints(host, hostaddr, port)
         except ValueError as error:
             hint = "Give one port, or as many ports and addresses as hosts."
-            self._add(find.invalid(self.place("PORT" if "port" in str(error) else "HOST"), f"does not fit: {error}", hint))
+            self._add(
+                find.invalid(self.place("PORT" if "port" in str(error) else "HOST"), f"does not fit: {error}", hint)
+            )
             return ()
 
     def _all_local(self, endpoints: tuple[Endpoint, ...]) -> bool:
@@ -285,7 +287,11 @@ class _Decision:
     def _judge_sslrootcert(self, value: Any) -> None:
         place = self.place("sslrootcert")
         if not isinstance(value, str) or not value:
-            self._add(find.invalid(place, f"is {value!r}, not the path of a file", "Remove it to use the roots in this package."))
+            self._add(
+                find.invalid(
+                    place, f"is {value!r}, not the path of a file", "Remove it to use the roots in this package."
+                )
+            )
         elif value == "system":
             self._add(find.system_roots(place))
         elif value.startswith("~"):

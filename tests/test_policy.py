@@ -14,7 +14,14 @@ HOST = "mydemoserver.postgres.database.azure.com"
 
 
 def settings(options: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-    base = {"ENGINE": "azpg_backend", "NAME": "app", "USER": "myadmin", "PASSWORD": "sentinel", "HOST": HOST, "PORT": ""}
+    base = {
+        "ENGINE": "azpg_backend",
+        "NAME": "app",
+        "USER": "myadmin",
+        "PASSWORD": "sentinel",
+        "HOST": HOST,
+        "PORT": "",
+    }
     return {**base, "OPTIONS": options or {}, **changes}
 
 
@@ -236,7 +243,9 @@ def test_every_cloud_is_azure(suffix: str) -> None:
 PLAINTEXT = {"azpg": {"plaintext_on_loopback": True}}
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.8.8.8", "::1", "/run/postgresql", "@x", ""])
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST", "127.0.0.1", "127.8.8.8", "::1", "/run/postgresql", "@x", ""]
+)
 def test_plaintext_on_loopback(host: str) -> None:
     plan = decide(PLAINTEXT, HOST=host)
     assert plan.findings == ()
@@ -309,12 +318,18 @@ def test_what_is_given_is_not_changed() -> None:
     ],
 )
 def test_traps_are_warned_about(changes: dict[str, Any], identifier: str) -> None:
-    plan = decide(**changes) if "OPTIONS" not in changes else policy.decide("default", {**settings(), **changes}, environ={})
+    plan = (
+        decide(**changes)
+        if "OPTIONS" not in changes
+        else policy.decide("default", {**settings(), **changes}, environ={})
+    )
     assert [finding.id for finding in plan.findings] == [identifier]
 
 
 def test_several_hosts_are_paired_with_addresses_and_ports() -> None:
-    plan = decide({"hostaddr": "10.0.0.4,10.0.0.5"}, HOST=f"{HOST},b{HOST}", PORT="5432,6432", DISABLE_SERVER_SIDE_CURSORS=True)
+    plan = decide(
+        {"hostaddr": "10.0.0.4,10.0.0.5"}, HOST=f"{HOST},b{HOST}", PORT="5432,6432", DISABLE_SERVER_SIDE_CURSORS=True
+    )
     assert [(each.host, each.hostaddr, each.port) for each in plan.endpoints] == [
         (HOST, "10.0.0.4", 5432),
         (f"b{HOST}", "10.0.0.5", 6432),

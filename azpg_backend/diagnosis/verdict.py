@@ -70,20 +70,30 @@ def _root_causes(errors: tuple[VerifyError, ...]) -> list[VerifyError]:
     others = [error for error in errors if error.number not in _MISSING_ISSUER]
     # 20 names the certificate whose issuer is missing; 21 and 2 say the same again.
     first = sorted(missing, key=lambda error: error.number != 20)[:1]
-    return [error for error in others if error.number in {_NOT_YET_VALID, _EXPIRED}] + first + [
-        error for error in others if error.number not in {_NOT_YET_VALID, _EXPIRED}
-    ]
+    return (
+        [error for error in others if error.number in {_NOT_YET_VALID, _EXPIRED}]
+        + first
+        + [error for error in others if error.number not in {_NOT_YET_VALID, _EXPIRED}]
+    )
 
 
 def _judged(error: VerifyError, handshake: Handshake) -> Objection:
     certificate, depth = error.certificate, error.depth
     who = _described(certificate, depth, handshake)
     if error.number == _EXPIRED:
-        return Objection("certificate.expired", f"{who} expired on {_date(certificate.not_valid_after_utc)}",
-                         _clock_hint("renew it, or for Azure wait for the rotation to finish"), depth)
+        return Objection(
+            "certificate.expired",
+            f"{who} expired on {_date(certificate.not_valid_after_utc)}",
+            _clock_hint("renew it, or for Azure wait for the rotation to finish"),
+            depth,
+        )
     if error.number == _NOT_YET_VALID:
-        return Objection("certificate.not_yet_valid", f"{who} is valid only from {_date(certificate.not_valid_before_utc)}",
-                         _clock_hint("use it from that day on"), depth)
+        return Objection(
+            "certificate.not_yet_valid",
+            f"{who} is valid only from {_date(certificate.not_valid_before_utc)}",
+            _clock_hint("use it from that day on"),
+            depth,
+        )
     if error.number == _SELF_SIGNED_LEAF:
         return Objection(
             "certificate.self_signed",

@@ -20,7 +20,9 @@ from azpg_backend.trust.manifest import Root, Source
 # A root takes 1 to 3 KiB.
 MAX_BYTES = 64 * 1024
 _PEM_MARK = b"-----BEGIN CERTIFICATE-----"
-_RETRY = Retry(total=2, backoff_factor=0.2, status_forcelist=(429, 500, 502, 503, 504), respect_retry_after_header=False)
+_RETRY = Retry(
+    total=2, backoff_factor=0.2, status_forcelist=(429, 500, 502, 503, 504), respect_retry_after_header=False
+)
 
 
 class Mismatch(Exception):

@@ -67,8 +67,10 @@ def libpq_accepts(context: Context, endpoint: Endpoint) -> bool:
     except database.Error as error:
         cause = catalogue.cause_of(str(error))
         # Only an answer from beyond TLS shows that libpq got there.
-        return cause is not None and cause.code in {"login.wrong_password", "login.no_hba_entry"} or (
-            "authentication method requirement" in str(error)
+        return (
+            cause is not None
+            and cause.code in {"login.wrong_password", "login.no_hba_entry"}
+            or ("authentication method requirement" in str(error))
         )
     except UnicodeDecodeError:
         return False

@@ -43,4 +43,3 @@ def _summary(context: Context) -> str:
         f"{params['sslmode']} against {roots}, {params['ssl_min_protocol_version']}{newest}, "
         f"libpq {libpq.version_text()}"
     )
-
