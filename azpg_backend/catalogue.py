@@ -34,7 +34,7 @@ CAUSES = (
         "login.tls_refused",
         r"certificate verify failed",
         "libpq could not verify the server's certificate against the CA file",
-        "The certificate step above tells which certificate is at fault. Lowering sslmode would only hide it.",
+        "azpg_check tells which certificate is at fault, and why. Lowering sslmode would only hide it.",
     ),
     Cause(
         "login.tls_refused",
@@ -61,7 +61,7 @@ CAUSES = (
         "login.token_failed",
         r"access token has expired",
         "the Microsoft Entra token had expired when the server read it",
-        "Use OPTIONS['azpg']['auth'] = 'entra' instead of a token in PASSWORD, so that each connection gets a live one.",
+        "Use OPTIONS['azpg']['auth'] = 'entra' instead of a token in PASSWORD: each connection then gets a live one.",
     ),
     Cause(
         "login.token_failed",

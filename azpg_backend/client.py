@@ -10,6 +10,8 @@ from django.db.backends.postgresql.client import DatabaseClient as PostgresDatab
 
 from azpg_backend import libpq, policy
 
+_SHOWN_FIRST = ("host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert")
+
 
 class DatabaseClient(PostgresDatabaseClient):
     @classmethod
@@ -34,15 +36,16 @@ class DatabaseClient(PostgresDatabaseClient):
 
     def runshell(self, parameters: Iterable[str]) -> None:
         # Here the alias is known, so that a mistake in the settings is reported under its own name.
-        self.connection.plan().raise_errors()
+        policy.decide(self.connection.alias, self.connection.settings_dict).raise_errors()
         super().runshell(parameters)
 
 
 def shown_command(plan: policy.Plan) -> str:
     """Return the psql command that connects as the plan does, to be read and copied; it holds no secret."""
-    params = {key: value for key, value in plan.params.items() if key not in policy.TIMEOUTS and value != ""}
-    # Keywords of newer releases that only spare a fault or a round trip would stop an older psql.
-    for keyword in ("sslcertmode", "sslnegotiation"):
+    first = {key: plan.params[key] for key in _SHOWN_FIRST if key in plan.params}
+    params = {key: value for key, value in {**first, **plan.params}.items() if value != ""}
+    # What only spares a fault, a round trip or a wait is left out: an older psql may not know it.
+    for keyword in ("sslcertmode", "sslnegotiation", *policy.TIMEOUTS):
         params.pop(keyword, None)
     text = libpq.conninfo(params)
     for character in '"' if os.name == "nt" else '\\"$`':

@@ -100,7 +100,7 @@ def version() -> int:
     if is_psycopg3:
         from psycopg import pq
 
-        return pq.version()
+        return int(pq.version())
     from psycopg2.extensions import libpq_version
 
     return int(libpq_version())

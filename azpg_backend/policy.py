@@ -248,55 +248,67 @@ class _Decision:
 
     # How it is protected
 
-    def _judge_tls(self, params: Mapping[str, Any]) -> None:
-        mode = params.get("sslmode", "verify-full")
-        place = self.place("sslmode")
-        if mode not in SSL_MODES:
-            hint = "Remove it (verify-full is set for you)."
-            if mode == "verify-all":
-                hint += " Microsoft's page says 'verify-all', but libpq's word is 'verify-full'."
-            self._add(find.invalid(place, f"is {mode!r}, which libpq does not know", hint))
-        elif mode == "verify-ca":
-            self._add(find.verify_ca(place))
-        elif mode != "verify-full":
-            why = "the server's certificate would not be verified, so anyone on the path could read the password"
-            self._add(find.weak_tls(place, mode, why, "Remove it (verify-full is set for you)."))
-        for key in ("ssl_min_protocol_version", "ssl_max_protocol_version"):
-            self._judge_protocol(key, params.get(key))
-        if (gss := params.get("gssencmode", "disable")) != "disable":
-            why = "with a Kerberos ticket libpq would encrypt with GSSAPI instead of verified TLS"
-            hint = "Remove it; Azure Database for PostgreSQL has no GSSAPI."
-            self._add(find.weak_tls(self.place("gssencmode"), gss, why, hint))
-        if "sslrootcert" in params:
-            self._judge_sslrootcert(params["sslrootcert"])
+    def _judge_tls(self, params: dict[str, Any]) -> None:
+        """Judge the keywords that decide on protection, and take out those that are refused.
 
-    def _judge_protocol(self, key: str, value: Any) -> None:
-        if value is None:
-            return
-        place = self.place(key)
+        So a Plan is safe to act on even where it has errors: azpg_check goes on looking with the defaults.
+        """
+        for key, judge in (
+            ("sslmode", self._mode_problem),
+            ("ssl_min_protocol_version", self._protocol_problem),
+            ("ssl_max_protocol_version", self._protocol_problem),
+            ("gssencmode", self._gss_problem),
+            ("sslrootcert", self._root_problem),
+        ):
+            finding = judge(self.place(key), params[key]) if key in params else None
+            if finding is not None:
+                self._add(finding)
+                if finding.is_error:
+                    del params[key]
+
+    def _mode_problem(self, place: Place, mode: Any) -> Finding | None:
+        if mode == "verify-full":
+            return None
+        if mode == "verify-ca":
+            return find.verify_ca(place)
+        hint = "Remove it (verify-full is set for you)."
+        if mode in SSL_MODES:
+            why = "the server's certificate would not be verified, so anyone on the path could read the password"
+            return find.weak_tls(place, mode, why, hint)
+        if mode == "verify-all":
+            hint += " Microsoft's page says 'verify-all', but libpq's word is 'verify-full'."
+        return find.invalid(place, f"is {mode!r}, which libpq does not know", hint)
+
+    def _protocol_problem(self, place: Place, value: Any) -> Finding | None:
         names = {name.lower(): rank for rank, name in enumerate(PROTOCOLS)}
         hint = f"Remove it ({MINIMUM_PROTOCOL} or newer is set for you), or use 'TLSv1.2' or 'TLSv1.3'."
         if value == "":
-            if key == "ssl_min_protocol_version":
-                self._add(find.weak_tls(place, value, "empty means no lower limit to libpq", hint))
-        elif str(value).lower() not in names:
-            self._add(find.invalid(place, f"is {value!r}, which libpq does not know", hint))
-        elif names[str(value).lower()] < PROTOCOLS.index(MINIMUM_PROTOCOL):
-            self._add(find.weak_tls(place, value, "TLS 1.0 and 1.1 are broken and Azure refuses them", hint))
+            # libpq takes an empty maximum for none, which is what it is without the keyword.
+            lower = place.key == "ssl_min_protocol_version"
+            return find.weak_tls(place, value, "empty means no lower limit to libpq", hint) if lower else None
+        if str(value).lower() not in names:
+            return find.invalid(place, f"is {value!r}, which libpq does not know", hint)
+        if names[str(value).lower()] < PROTOCOLS.index(MINIMUM_PROTOCOL):
+            return find.weak_tls(place, value, "TLS 1.0 and 1.1 are broken and Azure refuses them", hint)
+        return None
 
-    def _judge_sslrootcert(self, value: Any) -> None:
-        place = self.place("sslrootcert")
+    def _gss_problem(self, place: Place, value: Any) -> Finding | None:
+        if value == "disable":
+            return None
+        why = "with a Kerberos ticket libpq would encrypt with GSSAPI instead of verified TLS"
+        return find.weak_tls(place, value, why, "Remove it; Azure Database for PostgreSQL has no GSSAPI.")
+
+    def _root_problem(self, place: Place, value: Any) -> Finding | None:
         if not isinstance(value, str) or not value:
-            self._add(
-                find.invalid(
-                    place, f"is {value!r}, not the path of a file", "Remove it to use the roots in this package."
-                )
+            return find.invalid(
+                place, f"is {value!r}, not the path of a file", "Remove it to use the roots in this package."
             )
-        elif value == "system":
-            self._add(find.system_roots(place))
-        elif value.startswith("~"):
+        if value == "system":
+            return find.system_roots(place)
+        if value.startswith("~"):
             hint = f"Write os.path.expanduser({value!r}) or Path.home() / ... in settings.py."
-            self._add(find.invalid(place, f"is {value!r}, and libpq takes '~' for a folder of that name", hint))
+            return find.invalid(place, f"is {value!r}, and libpq takes '~' for a folder of that name", hint)
+        return None
 
     def _add_tls(self, params: dict[str, Any]) -> None:
         self._default(params, "sslmode", "verify-full")

@@ -63,7 +63,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a file is out of date")
     check = parser.parse_args().check
     changed = 0
-    stray = {path for path in (TRUST / "roots").iterdir()} - {path for _, path in bundled()}
+    stray = set((TRUST / "roots").iterdir()) - {path for _, path in bundled()}
     for path in sorted(stray):
         print(f"{path.name} is not in the manifest")
         changed += 1
@@ -73,7 +73,9 @@ def main() -> int:
             continue
         changed += 1
         if check:
-            print("\n".join(difflib.unified_diff(current.split("\n"), text.split("\n"), path.name, "expected", "", "", 1)))
+            print(
+                "\n".join(difflib.unified_diff(current.split("\n"), text.split("\n"), path.name, "expected", "", "", 1))
+            )
         else:
             path.write_text(text, "ascii", newline="\n")
             print(f"wrote {path.name}")

@@ -48,9 +48,8 @@ class Context:
 
     @property
     def ca_file(self) -> str:
-        """The file libpq would read, or the packaged roots where the setting can't be used."""
-        configured = self.plan.params.get("sslrootcert")
-        return configured if isinstance(configured, str) and configured else trust.BUNDLE
+        """The file libpq would read; with plaintext_on_loopback, the packaged roots."""
+        return str(self.plan.params.get("sslrootcert", trust.BUNDLE))
 
     def close(self) -> None:
         for sock in self.sockets.values():

@@ -6,6 +6,7 @@ libpq and this module both leave the judgement to OpenSSL, with the same file lo
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -182,10 +183,8 @@ class _Client:
 
     def _flush_quietly(self, sock: socket.socket, deadline: Deadline) -> None:
         """Send the alert, so that the server's log tells why; the failure itself is already known."""
-        try:
+        with contextlib.suppress(OSError):
             self._flush(sock, deadline)
-        except OSError:
-            pass
 
 
 def _version(value: object, default: int) -> int:

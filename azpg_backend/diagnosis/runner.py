@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from azpg_backend import client
+from azpg_backend import client, explain, redact
 from azpg_backend.base import DatabaseWrapper
 from azpg_backend.diagnosis.bounded import Task
 from azpg_backend.diagnosis.context import Context, private_copy
@@ -28,7 +28,8 @@ RUN: dict[str, Callable[[Context], StepResult]] = {
     "login": login.run,
     "session": session.run,
 }
-# What a step that never ended is called; the others can only be late through a bug or a stuck disk.
+# What a step is called that never ended, or that raised what it doesn't expect. For those without a time-out of their
+# own it takes a stuck disk or a bug.
 _LATE = {
     "settings": "settings.invalid",
     "ca": "ca.download_failed",
@@ -117,4 +118,8 @@ def _bounded(step: str, context: Context) -> StepResult:
         message = f"no answer within {context.timeout:g} s"
         hint = "Something between this machine and the server, or the server itself, does not answer in time."
         result = failed(_LATE[step], message, hint)
+    except Exception as error:  # noqa: BLE001 (one step's surprise must not hide what the others have to say)
+        secrets = explain.secrets_of(context.wrapper.settings_dict)
+        message = redact.printable(redact.without(f"{type(error).__name__}: {error}", secrets))
+        result = failed(_LATE[step], message, "This is not expected: please report it with this text.")
     return dataclasses.replace(result, duration_ms=round((time.monotonic() - started) * 1000, 1))

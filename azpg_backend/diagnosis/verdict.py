@@ -145,22 +145,26 @@ def _missing_issuer(certificate: x509.Certificate, depth: int, handshake: Handsh
     issuer = names.common_name(certificate.issuer)
     known_root = any(root.name == issuer for root in manifest.roots())
     cross_signed = manifest.is_intermediate(issuer)
+    issued = _described(certificate, depth, handshake)
     if cross_signed or (depth == 0 and not known_root):
         return Objection(
             "certificate.incomplete_chain",
-            f"the server does not send the certificate of {issuer!r}, which issued {_described(certificate, depth, handshake)}",
+            f"the server does not send the certificate of {issuer!r}, which issued {issued}",
             "The server's chain is incomplete: on Azure ask support; on a server of your own append the issuing "
             "certificate to ssl_cert_file. Where a device in between inspects TLS, let this traffic bypass it.",
             depth,
         )
-    return untrusted_root(issuer, f"it issued {_described(certificate, depth, handshake)}", depth)
+    return untrusted_root(issuer, f"it issued {issued}", depth)
 
 
 def untrusted_root(root: str, why: str, depth: int) -> Objection:
     known = next((each for each in manifest.roots() if each.name == root), None)
     message = f"the chain ends in {root!r} ({why}), which the CA file does not hold"
     if known is not None:
-        hint = f"{root} is one of Azure's roots: remove sslrootcert to use the roots in this package, or run manage.py azpg_check --update-ca."
+        hint = (
+            f"{root} is one of Azure's roots: remove sslrootcert to use the roots in this package, or run manage.py "
+            "azpg_check --update-ca."
+        )
     else:
         hint = (
             f"{root!r} is not one of Azure's roots. If it is the name of your company or of a security product, a "

@@ -46,7 +46,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class CaFile:
-    """A CA file as it was read. certificates: those that could be parsed. unusable: why libpq can't load it, or None."""
+    """A CA file as it was read.
+
+    certificates: those that could be parsed. unusable: why libpq can't load it, or None.
+    """
 
     path: str
     certificates: tuple[x509.Certificate, ...]
@@ -267,6 +270,6 @@ def _explained(target: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise CaFileError(
-            f"{target} can't be written ({reason}). Choose a path in a folder that this account may write to, or remove "
-            "sslrootcert: the roots in this package need no writing."
+            f"{target} can't be written ({reason}). Choose a path in a folder that this account may write to, or "
+            "remove sslrootcert: the roots in this package need no writing."
         ) from error

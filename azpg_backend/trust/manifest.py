@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 _FOLDER = Path(__file__).parent
 
@@ -42,8 +43,8 @@ class Root:
 
 
 @lru_cache(maxsize=1)
-def _manifest() -> dict[str, list[dict[str, object]]]:
-    manifest: dict[str, list[dict[str, object]]] = json.loads((_FOLDER / "manifest.json").read_text("utf-8"))
+def _manifest() -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads((_FOLDER / "manifest.json").read_text("utf-8"))
     return manifest
 
 
@@ -53,13 +54,14 @@ def roots() -> tuple[Root, ...]:
     return tuple(_root(row) for row in _manifest()["roots"])
 
 
-def _root(row: dict[str, object]) -> Root:
-    values: dict[str, object] = dict(row)
+def _root(row: dict[str, Any]) -> Root:
+    values = dict(row)
     for key in ("not_before", "not_after"):
-        values[key] = datetime.datetime.fromisoformat(str(row[key]).replace("Z", "+00:00"))
-    values["urls"] = tuple(Source(**source) for source in row["urls"])  # type: ignore[attr-defined]
-    values["clouds"] = tuple(row["clouds"])  # type: ignore[arg-type]
-    return Root(**values)  # type: ignore[arg-type]
+        # Python 3.10 does not read the "Z".
+        values[key] = datetime.datetime.fromisoformat(row[key].replace("Z", "+00:00"))
+    values["urls"] = tuple(Source(**source) for source in row["urls"])
+    values["clouds"] = tuple(row["clouds"])
+    return Root(**values)
 
 
 def bundled() -> tuple[Root, ...]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 DAY = datetime.timedelta(days=1)
-SERVER_AUTH: tuple[x509.ObjectIdentifier, ...] = (x509.ExtendedKeyUsageOID.SERVER_AUTH,)
+SERVER_AUTH: tuple[x509.ObjectIdentifier, ...] = (ExtendedKeyUsageOID.SERVER_AUTH,)
 
 
 def new_key(rsa_bits: int | None = None) -> Key:
@@ -55,7 +56,7 @@ class Profile:
     days: tuple[float, float] = (-1, 90)
     ca: bool | None = False
     path_length: int | None = None
-    digest: hashes.HashAlgorithm = field(default_factory=hashes.SHA256)
+    digest: hashes.SHA256 | hashes.SHA384 | hashes.SHA512 = field(default_factory=hashes.SHA256)
     names: Sequence[str] = ()
     purposes: Sequence[x509.ObjectIdentifier] = ()
     permitted: Sequence[str] = ()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import os
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from azpg_backend import catalogue, libpq
+from azpg_backend import catalogue, libpq, trust
 from azpg_backend.diagnosis import names, verdict
 from azpg_backend.diagnosis.context import Context
 from azpg_backend.diagnosis.handshake import Handshake
@@ -57,7 +56,8 @@ def libpq_accepts(context: Context, endpoint: Endpoint) -> bool:
     """
     database = context.wrapper.Database
     params: dict[str, Any] = {**context.plan.params, "host": endpoint.host, "port": endpoint.port}
-    params.update(passfile=os.devnull, connect_timeout=max(2, int(context.timeout)))
+    # A file that isn't there: neither ~/.pgpass nor the user's own may hand out a password here.
+    params.update(passfile=f"{trust.BUNDLE}.no-password-file", connect_timeout=max(2, int(context.timeout)))
     if endpoint.hostaddr:
         params["hostaddr"] = endpoint.hostaddr
     if libpq.knows("require_auth"):

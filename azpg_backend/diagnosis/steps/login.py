@@ -15,7 +15,7 @@ def run(context: Context) -> StepResult:
     user = str(wrapper.settings_dict.get("USER") or context.plan.params.get("user") or "")
     method = context.plan.options.auth
     try:
-        wrapper.connect()
+        wrapper.ensure_connection()
     except Error as error:
         if wrapper.connection is None:
             return _refused(context, explain.driver_text(error), user, method)

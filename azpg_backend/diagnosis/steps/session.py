@@ -35,8 +35,8 @@ def run(context: Context) -> StepResult:
         "current_user": user,
     }
     number = connection.info.server_version
-    minimum = wrapper.features.minimum_database_version
-    if divmod(number, 10000) < tuple(minimum):
+    minimum = wrapper.features.minimum_database_version or ()
+    if divmod(number, 10000) < minimum:
         needed = ".".join(map(str, minimum))
         message = f"PostgreSQL {printable(version)} is older than this Django supports (PostgreSQL {needed})"
         return failed("session.unsupported_version", message, "Upgrade the server in the Azure portal.", **detail)

@@ -80,7 +80,7 @@ class Command(BaseCommand):
         for report in diagnose(wrappers, roots, options["timeout"], lambda alias, result: None):
             reports.append(report)
             if options["format"] == "text":
-                self.stdout.write(as_text.render(report, self.style, width) + "\n")
+                self.stdout.write(as_text.render(report, self.style, width) + "\n\n")
         if options["format"] == "json":
             self.stdout.write(as_json.render(reports))
         if any(report.reaches(LEVELS[options["fail_level"]]) for report in reports):
