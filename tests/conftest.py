@@ -3,22 +3,136 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import django
 import pytest
+
+from demo_project.localpg import Chain, LocalPostgres, azure_chain
 
 # Variables by which libpq, OpenSSL, requests and azure-identity would bring this machine's configuration into a test.
 _PREFIXES = ("PG", "SSL_CERT_", "AZURE_", "IDENTITY_", "MSI_", "IMDS_")
 _NAMES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
+HOST = "demo.postgres.database.azure.com"
+PASSWORD = "correct horse ' \\ battery"
+
 
 def pytest_configure() -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     django.setup()
 
 
+def pytest_report_header() -> list[str]:
+    from django.db.backends.postgresql.psycopg_any import is_psycopg3
+
+    import azpg_backend
+    from azpg_backend import libpq
+
+    driver = "psycopg 3" if is_psycopg3 else "psycopg2"
+    package = Path(azpg_backend.__file__).parent
+    return [f"Django {django.__version__}, {driver}, libpq {libpq.version_text()}, azpg_backend in {package}"]
+
+
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for name in list(os.environ):
         if name.startswith(_PREFIXES) or name.upper() in _NAMES:
             monkeypatch.delenv(name)
+    # libpq looks into the home folder, for ~/.postgresql, ~/.pgpass and ~/.pg_service.conf.
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture(scope="session")
+def chain() -> Chain:
+    return azure_chain(HOST)
+
+
+@pytest.fixture(scope="session")
+def server(chain: Chain) -> Iterator[LocalPostgres]:
+    """A server that every test may log in to, and none may change."""
+    with LocalPostgres(chain) as running:
+        running.create("app", PASSWORD.replace("'", "''"), "app", "CREATEDB")
+        yield running
+
+
+@pytest.fixture
+def own_server(chain: Chain) -> Iterator[LocalPostgres]:
+    """A server for one test, which may change or stop it."""
+    with LocalPostgres(chain) as running:
+        running.create("app", PASSWORD.replace("'", "''"), "app", "CREATEDB")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def root_file(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("ca") / "root.pem"
+    path.write_text(chain.root_pem)
+    return str(path)
+
+
+Settings = dict[str, Any]
+SettingsFor = Callable[..., Settings]
+
+
+@pytest.fixture(scope="session")
+def settings_for(root_file: str) -> SettingsFor:
+    """Return settings that reach a local server under its Azure name; a keyword changes one of them."""
+
+    def make(server: LocalPostgres, options: Settings | None = None, **changes: Any) -> Settings:
+        return {
+            "ENGINE": "azpg_backend",
+            "NAME": "app",
+            "USER": "app",
+            "PASSWORD": PASSWORD,
+            "HOST": HOST,
+            "PORT": server.port,
+            "OPTIONS": {"hostaddr": server.host, "sslrootcert": root_file, **(options or {})},
+            **changes,
+        }
+
+    return make
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[Settings], Any]]:
+    """Return a function that makes a connection wrapper from settings; it and its pool are closed at the end."""
+    from django.db import ConnectionHandler
+
+    made: list[Any] = []
+
+    def make(settings: Settings, alias: str = "default") -> Any:
+        wrapper = ConnectionHandler({"default": settings, alias: settings})[alias]
+        made.append(wrapper)
+        return wrapper
+
+    yield make
+    for wrapper in made:
+        wrapper.close()
+        if wrapper.alias in wrapper._connection_pools:
+            wrapper._connection_pools.pop(wrapper.alias).close()
+
+
+@pytest.fixture
+def databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Return a function that replaces DATABASES for one test, for commands that look at django.db.connections."""
+    from django.db import ConnectionHandler, connections
+
+    def use(**aliases: Settings) -> None:
+        default = next(iter(aliases.values()))
+        handler = ConnectionHandler({"default": default, **aliases})
+        configured = {alias: handler.settings[alias] for alias in aliases}
+        monkeypatch.setitem(connections.__dict__, "settings", configured)
+        for alias in aliases:
+            if hasattr(connections._connections, alias):
+                delattr(connections._connections, alias)
+        used.extend(aliases)
+
+    used: list[str] = []
+    yield use
+    for alias in used:
+        if hasattr(connections._connections, alias):
+            connections[alias].close()
+            delattr(connections._connections, alias)
