@@ -22,6 +22,10 @@ def add_reason(error: Exception, alias: str, settings_dict: Mapping[str, Any]) -
     text = str(error)
     if SEPARATOR in text:
         return
+    if not text:
+        # Some Python releases turn what psycopg2 can't decode into an empty text instead of a UnicodeDecodeError.
+        error.args = (unreadable(alias),)
+        return
     cause = catalogue.cause_of(text)
     reason = f"{cause.reason}. {cause.hint}" if cause else ""
     parts = [redact.without(text, secrets_of(settings_dict)).rstrip("\n"), *filter(None, [reason]), _command(alias)]

@@ -326,9 +326,11 @@ def test_a_message_that_is_not_utf8_is_a_database_error(connect: Connect) -> Non
         def answer() -> None:
             visitor, _ = listener.accept()
             with visitor:
-                visitor.recv(100)
+                visitor.recv(4096)
                 body = b"SFATAL\0C28000\0MZugriff verweigert f\xfcr Benutzer\0\0"
                 visitor.sendall(b"E" + (len(body) + 4).to_bytes(4, "big") + body)
+                visitor.shutdown(socket.SHUT_WR)
+                visitor.recv(4096)
 
         thread = threading.Thread(target=answer, daemon=True)
         thread.start()
