@@ -115,10 +115,15 @@ def psql_version(executable: str) -> int:
 
     Raises OSError where there is no such program, as running it for the user would.
     """
-    answer = subprocess.run(  # noqa: S603 (the program that is about to be run for the user anyway)
-        [executable, "--version"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-    )
-    found = re.search(r"\b(\d+)(?:\.\d+|devel|beta\d+|rc\d+)", answer.stdout)
+    with subprocess.Popen(  # noqa: S603 (the program that is about to be run for the user anyway)
+        [executable, "--version"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as psql:
+        answer, _ = psql.communicate()
+    found = re.search(r"\b(\d+)(?:\.\d+|devel|beta\d+|rc\d+)", answer)
     return int(found[1]) if found else 12
 
 

@@ -40,11 +40,11 @@ TIMEOUTS: Mapping[str, int] = {
     "tcp_user_timeout": 30_000,
 }
 
-# Taken out of OPTIONS by Django, or arguments of the drivers' own connect(), hence not for libpq.
+# Taken out of OPTIONS or set by Django, or arguments of the drivers' own connect(), hence not for libpq.
 _NOT_FOR_LIBPQ = frozenset(
     {"azpg", "pool", "isolation_level", "assume_role", "server_side_binding"}
     | {"cursor_factory", "connection_factory", "row_factory", "context", "prepare_threshold", "autocommit"}
-    | {"async", "async_"}
+    | {"async", "async_", "client_encoding"}
 )
 # Keywords by which a second set of parameters, or libpq's oldest TLS switch, could slip past this module.
 _REFUSED = {
