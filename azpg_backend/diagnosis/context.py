@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from django.db.utils import Error
 
 from azpg_backend import trust
 from azpg_backend.diagnosis.bounded import Deadline
@@ -52,8 +55,11 @@ class Context:
         return str(self.plan.params.get("sslrootcert", trust.BUNDLE))
 
     def close(self) -> None:
+        """Close what the steps left open; a connection that is broken can't be closed any better."""
         for sock in self.sockets.values():
             sock.close()
+        with contextlib.suppress(Error):
+            self.wrapper.close()
 
 
 def private_copy(wrapper: DatabaseWrapper, timeout: float) -> DatabaseWrapper:

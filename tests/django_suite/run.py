@@ -25,10 +25,12 @@ PASSWORD = "suite0password"
 
 def source(folder: Path) -> Path:
     """Fetch and unpack Django's source package, and return its tests."""
-    download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "-d", str(folder)]
-    subprocess.run([*download, f"Django=={django.__version__}"], check=True)
+    download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
+    subprocess.run([*download, "-d", str(folder), f"Django=={django.__version__}"], check=True)
     with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
-        archive.extractall(folder)
+        # Python 3.10 and 3.11 have the safe way of unpacking only in their later patch releases.
+        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        archive.extractall(folder, **safely)  # type: ignore[arg-type]
     return next(folder.glob("*/tests/runtests.py")).parent
 
 

@@ -45,7 +45,8 @@ def run(context: Context) -> StepResult:
             problems.append(("tls.timeout", f"{endpoint}: no TLS within {context.timeout:g} s"))
         else:
             raise outcome
-    context.close()
+    for sock in context.sockets.values():
+        sock.close()
     detail = _detail(list(context.handshakes.values()))
     if not problems:
         shown = dict.fromkeys(f"{each.protocol}, {each.cipher}" for each in context.handshakes.values())
