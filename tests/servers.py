@@ -43,7 +43,7 @@ def listening(behave: Behaviour) -> Iterator[int]:
 
 @contextlib.contextmanager
 def unanswering() -> Iterator[int]:
-    """A port whose queue of connections is full, so that a further one waits for ever, as behind a dropping firewall."""
+    """A port whose queue of connections is full: a further one waits for ever, as behind a dropping firewall."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)

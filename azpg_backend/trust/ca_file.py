@@ -13,7 +13,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
@@ -48,12 +48,14 @@ class Problem:
 class CaFile:
     """A CA file as it was read.
 
-    certificates: those that could be parsed. unusable: why libpq can't load it, or None.
+    certificates: those that could be parsed. unusable: why libpq can't load it, or None. data: the bytes, where they
+    could be read.
     """
 
     path: str
     certificates: tuple[x509.Certificate, ...]
     unusable: Problem | None
+    data: bytes = field(default=b"", repr=False)
 
     @property
     def roots(self) -> list[x509.Certificate]:
@@ -126,8 +128,8 @@ def read(path: str) -> CaFile:
     try:
         SSL.Context(SSL.TLS_CLIENT_METHOD).load_verify_locations(path)
     except SSL.Error:
-        return CaFile(path, certificates, _unusable(path, data))
-    return CaFile(path, certificates, None)
+        return CaFile(path, certificates, _unusable(path, data), data)
+    return CaFile(path, certificates, None, data)
 
 
 def _content(path: str) -> bytes:
@@ -221,9 +223,9 @@ def add_roots(path: str, roots: Iterable[Root]) -> list[Root]:
             raise CaFileError(f"{current.unusable.message}. {current.unusable.hint}")
         missing = current.missing(roots)
         if missing:
-            before = _content(str(target))
-            gap = b"" if before.endswith(b"\n") else b"\n"
-            data = before + gap + b"\n" + _text(missing).encode("ascii")
+            # From the bytes that were judged, not read again: another process may have added the same meanwhile.
+            gap = b"" if current.data.endswith(b"\n") else b"\n"
+            data = current.data + gap + b"\n" + _text(missing).encode("ascii")
             with _temporary(target, data, stat.S_IMODE(target.stat().st_mode)) as temporary:
                 os.replace(temporary, target)
         return missing

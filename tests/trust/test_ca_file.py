@@ -1,0 +1,223 @@
+"""CA files of the user's own: judged as libpq judges them, and written whole or not at all."""
+
+from __future__ import annotations
+
+import datetime
+import multiprocessing
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from OpenSSL import SSL
+
+from azpg_backend import trust
+from azpg_backend.trust import ca_file, manifest
+from azpg_backend.trust.ca_file import CaFileError
+from demo_project.localpg import Authority, Chain
+from demo_project.localpg.certificates import Profile, pem
+
+G2 = manifest.bundled()[0]
+
+
+def codes(path: Path, cloud: str | None = None) -> list[str]:
+    return [problem.code for problem in ca_file.read(str(path)).problems(cloud)]
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    path = tmp_path / "good.pem"
+    path.write_bytes(Path(trust.BUNDLE).read_bytes())
+    return path
+
+
+def test_the_bundle_is_good_in_every_cloud() -> None:
+    for cloud in (None, "AzureCloud", "AzureUSGovernment", "AzureChinaCloud", "AzureBleuCloud"):
+        assert codes(Path(trust.BUNDLE), cloud) == []
+    assert len(ca_file.read(trust.BUNDLE).roots) == 7
+
+
+DER = b"der"
+CONTENTS: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "is empty"),
+    "der": (DER, "is a DER file ('DigiCert Global Root G2')"),
+    "html": (b"<!DOCTYPE html><html>Sign in", "HTML page"),
+    "cut": (Path(trust.BUNDLE).read_bytes()[600:1000], "no certificate"),
+    "half": (manifest.pem(G2).encode()[:900], "damaged or cut"),
+    "damaged": (manifest.pem(G2).encode().replace(b"MIID", b"!!!!"), "damaged or cut"),
+    "text": (b"hello\n", "no certificate"),
+    "pkcs7": (b"-----BEGIN PKCS7-----\nMAA=\n-----END PKCS7-----\n", "PKCS#7"),
+    "binary": (bytes(range(256)), "no certificate"),
+}
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_what_libpq_can_not_load_is_named(tmp_path: Path, name: str) -> None:
+    content, part = CONTENTS[name]
+    if content == DER:
+        content = ca_file.read(trust.BUNDLE).certificates[0].public_bytes(serialization.Encoding.DER)
+    path = tmp_path / "ca.pem"
+    path.write_bytes(content)
+    (problem,) = ca_file.read(str(path)).problems(None)
+    assert problem.code == "ca.file_invalid"
+    assert problem.fatal
+    assert part in problem.message
+    assert str(path) in problem.message
+    with pytest.raises(SSL.Error):
+        SSL.Context(SSL.TLS_CLIENT_METHOD).load_verify_locations(str(path))
+
+
+@pytest.mark.parametrize("change", ["bom", "crlf", "text between", "twice", "crl after"])
+def test_what_libpq_can_load_is_accepted(good: Path, change: str) -> None:
+    data = good.read_bytes()
+    changed = {
+        "bom": b"\xef\xbb\xbf" + data,
+        "crlf": data.replace(b"\n", b"\r\n"),
+        "text between": data.replace(b"# Subject", b"Sujet \xe9\xff"),
+        "twice": data + data,
+        "crl after": data + b"\nend\n",
+    }[change]
+    good.write_bytes(changed)
+    assert codes(good) == []
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    assert codes(tmp_path / "missing.pem") == ["ca.file_missing"]
+    assert codes(tmp_path) == ["ca.file_invalid"]
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        assert codes(tmp_path / "pipe") == ["ca.file_invalid"]
+        assert codes(Path("/dev/zero")) == ["ca.file_invalid"]
+    large = tmp_path / "large.pem"
+    with large.open("wb") as file:
+        file.truncate(ca_file.MAX_BYTES + 1)
+    assert codes(large) == ["ca.file_invalid"]
+
+
+def test_a_missing_root_is_named_with_its_use(tmp_path: Path) -> None:
+    path = tmp_path / "old.pem"
+    path.write_text(manifest.pem(next(root for root in manifest.bundled() if root.slug == "digicert-global-root-ca")))
+    (problem,) = ca_file.read(str(path)).problems("AzureCloud")
+    assert problem.code == "ca.root_missing"
+    assert "DigiCert Global Root G2 (anchors" in problem.message
+    assert "in use since July 2024" in problem.message
+    assert "--update-ca" in problem.hint
+    # In China that old root is in use too, and the newer ones are still missing.
+    (problem,) = ca_file.read(str(path)).problems("AzureChinaCloud")
+    assert "DigiCert Global Root CA" not in problem.message
+
+
+def test_only_self_signed_roots_may_be_pinned(good: Path, chain: Chain) -> None:
+    assert codes(good) == []
+    good.write_text(good.read_text() + pem(chain.issuing.certificate, chain.leaf))
+    assert codes(good) == ["ca.not_a_root", "ca.not_a_root"]
+    assert not any(problem.fatal for problem in ca_file.read(str(good)).problems(None))
+    good.write_text(pem(chain.issuing.certificate))
+    first = ca_file.read(str(good)).problems(None)[0]
+    assert (first.code, first.fatal) == ("ca.not_a_root", True)
+
+
+def test_roots_that_end(good: Path) -> None:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    good.write_text(good.read_text() + Authority.root("Own", Profile(days=(-5, 40), ca=True)).pem)
+    assert codes(good) == []
+    later = ca_file.read(str(good)).problems(None, now + datetime.timedelta(days=15))
+    assert [problem.code for problem in later] == ["ca.root_expiring"]
+    assert "'Own'" in later[0].message
+
+
+# Writing
+
+
+def test_a_new_file_is_the_bundle_and_readable_for_everybody(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "azure.pem"
+    before = os.umask(0o077)
+    try:
+        assert ca_file.write_new(str(path), manifest.bundled())
+    finally:
+        os.umask(before)
+    assert path.read_bytes() == Path(trust.BUNDLE).read_bytes()
+    assert os.listdir(path.parent) == ["azure.pem"]
+    if os.name == "posix":
+        assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_a_file_that_appeared_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "mine.pem"
+    path.write_text("mine")
+    assert not ca_file.write_new(str(path), manifest.bundled())
+    assert path.read_text() == "mine"
+    assert os.listdir(tmp_path) == ["mine.pem"]
+
+
+def test_adding_keeps_every_byte_and_the_mode(tmp_path: Path) -> None:
+    own = "# mine, no newline at the end\n" + Authority.root("Own").pem.rstrip("\n")
+    real = tmp_path / "real.pem"
+    real.write_text(own)
+    real.chmod(0o640)
+    link = tmp_path / "link.pem"
+    link.symlink_to(real)
+    added = ca_file.add_roots(str(link), manifest.bundled())
+    assert len(added) == 7
+    assert real.read_text().startswith(own + "\n")
+    assert link.is_symlink()
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
+    assert len(ca_file.read(str(link)).roots) == 8
+    assert ca_file.add_roots(str(link), manifest.bundled()) == []
+    assert sorted(os.listdir(tmp_path)) == ["link.pem", "real.pem"]
+
+
+def test_a_broken_file_is_not_added_to(tmp_path: Path) -> None:
+    path = tmp_path / "broken.pem"
+    path.write_text("<html>")
+    with pytest.raises(CaFileError, match="HTML"):
+        ca_file.add_roots(str(path), manifest.bundled())
+    assert path.read_text() == "<html>"
+
+
+def test_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CaFileError, match="can't be written"):
+        ca_file.write_new(str(tmp_path / "file" / "ca.pem"), manifest.bundled())
+    # Works for root too, which no mode keeps from writing.
+    with pytest.raises(CaFileError, match="can't be written"):
+        ca_file.write_new("/proc/azpg/ca.pem", manifest.bundled())
+
+
+def test_a_full_disk_leaves_nothing_behind(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    before = good.read_bytes()[:-1000]
+    good.write_bytes(Authority.root("Own").pem.encode())
+    own = good.read_bytes()
+    with pytest.raises(CaFileError, match="No space left"):
+        ca_file.add_roots(str(good), manifest.bundled())
+    with pytest.raises(CaFileError, match="No space left"):
+        ca_file.write_new(str(good.parent / "new.pem"), manifest.bundled())
+    assert good.read_bytes() == own != before
+    assert os.listdir(good.parent) == ["good.pem"]
+
+
+def _write(path: str) -> bool:
+    return ca_file.write_new(path, manifest.bundled())
+
+
+def _add(path: str) -> int:
+    return len(ca_file.add_roots(path, manifest.bundled()))
+
+
+def test_sixteen_processes_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "azure.pem"
+    own = tmp_path / "own.pem"
+    own.write_text(Authority.root("Own").pem)
+    with multiprocessing.get_context("spawn").Pool(16) as pool:
+        wrote = pool.map(_write, [str(path)] * 16, 1)
+        pool.map(_add, [str(own)] * 16, 1)
+    assert wrote.count(True) == 1
+    assert path.read_bytes() == Path(trust.BUNDLE).read_bytes()
+    assert len(ca_file.read(str(own)).certificates) == 8
+    assert sorted(os.listdir(tmp_path)) == ["new", "own.pem"]
+    assert os.listdir(path.parent) == ["azure.pem"]
