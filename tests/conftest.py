@@ -97,6 +97,24 @@ def settings_for(root_file: str) -> SettingsFor:
 
 
 @pytest.fixture
+def at_port(root_file: str) -> Callable[..., dict[str, Any]]:
+    """Return settings that lead to a port of this machine under the demo's name."""
+
+    def make(port: int, **options: Any) -> dict[str, Any]:
+        return {
+            "ENGINE": "azpg_backend",
+            "NAME": "app",
+            "USER": "app",
+            "PASSWORD": PASSWORD,
+            "HOST": HOST,
+            "PORT": port,
+            "OPTIONS": {"hostaddr": "127.0.0.1", "sslrootcert": root_file, **options},
+        }
+
+    return make
+
+
+@pytest.fixture
 def connect() -> Iterator[Callable[[Settings], Any]]:
     """Return a function that makes a connection wrapper from settings; it and its pool are closed at the end."""
     from django.db import ConnectionHandler

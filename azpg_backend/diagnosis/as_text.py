@@ -16,8 +16,8 @@ _INDENT = " " * (2 + _STEP_WIDTH + 2 + 4 + 2)
 
 
 def render(database: DatabaseReport, style: Style, width: int) -> str:
-    """Return the report of one alias. style: Django's, coloured or not. width: columns, at least 50."""
-    return "\n".join(_lines(database, style, max(50, width)))
+    """Return the report of one alias. style: Django's, coloured or not. width: columns; below 60 counts as 60."""
+    return "\n".join(_lines(database, style, max(60, width)))
 
 
 def _lines(database: DatabaseReport, style: Style, width: int) -> Iterator[str]:
@@ -26,7 +26,7 @@ def _lines(database: DatabaseReport, style: Style, width: int) -> Iterator[str]:
     for step in database.steps:
         yield from _step_lines(step, style, width)
         if step.step == "certificate":
-            yield from _chain_lines(step, style)
+            yield from _chain_lines(step, style, width)
     yield ""
     yield "  The same with psql (it asks for the password):"
     yield f"  {database.psql}"
@@ -55,14 +55,16 @@ def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width - len(_INDENT), break_long_words=False, break_on_hyphens=False) or [""]
 
 
-def _chain_lines(step: StepResult, style: Style) -> Iterator[str]:
+def _chain_lines(step: StepResult, style: Style, width: int) -> Iterator[str]:
     """Draw the chain from the server's certificate upwards, with a mark where it breaks."""
     chain: list[Mapping[str, Any]] = step.detail.get("chain", [])
     broken_at = step.detail.get("broken_at")
     for depth, certificate in enumerate(chain):
         mark = style.ERROR("x") if depth == broken_at else "|"
-        until = certificate["not_after"][:10]
-        yield f"{_INDENT}{mark} {_name(certificate['subject'])}  (until {until})"
+        first, *rest = _wrapped(f"{_name(certificate['subject'])}  (until {certificate['not_after'][:10]})", width - 2)
+        yield f"{_INDENT}{mark} {first}"
+        for line in rest:
+            yield f"{_INDENT}|   {line}"
     if chain:
         root = step.detail.get("root")
         top = style.SUCCESS(f"= {root}  (trusted)") if root else style.ERROR(f"? {_name(chain[-1]['issuer'])}")

@@ -8,7 +8,6 @@ import pytest
 from azpg_backend.diagnosis.report import DatabaseReport, StepResult
 from azpg_backend.diagnosis.roots import Roots
 from azpg_backend.diagnosis.runner import diagnose
-from tests.conftest import HOST, PASSWORD
 
 Check = Callable[..., dict[str, StepResult]]
 
@@ -33,24 +32,6 @@ def check(report: Callable[..., DatabaseReport]) -> Check:
         return {step.step: step for step in report(settings, **options).steps}
 
     return run
-
-
-@pytest.fixture
-def at_port(root_file: str) -> Callable[..., dict[str, Any]]:
-    """Return settings that lead to a port of this machine under the demo's name."""
-
-    def make(port: int, **options: Any) -> dict[str, Any]:
-        return {
-            "ENGINE": "azpg_backend",
-            "NAME": "app",
-            "USER": "app",
-            "PASSWORD": PASSWORD,
-            "HOST": HOST,
-            "PORT": port,
-            "OPTIONS": {"hostaddr": "127.0.0.1", "sslrootcert": root_file, **options},
-        }
-
-    return make
 
 
 def codes(steps: dict[str, StepResult]) -> list[str]:
