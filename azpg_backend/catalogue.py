@@ -32,7 +32,8 @@ CAUSES = (
     # The TLS of the connection itself
     Cause(
         "login.tls_refused",
-        r"certificate verify failed",
+        # The second is what a root with the right name and another key leads to.
+        r"certificate verify failed|provider signature failure",
         "libpq could not verify the server's certificate against the CA file",
         "azpg_check tells which certificate is at fault, and why. Lowering sslmode would only hide it.",
     ),

@@ -43,12 +43,17 @@ def unreadable(alias: str) -> str:
     return SEPARATOR.join(["the server refused in an encoding that psycopg2 can't read", reason, _command(alias)])
 
 
-def secrets_of(settings_dict: Mapping[str, Any]) -> Iterator[object]:
-    """Yield the values in an alias's settings that must never be shown."""
-    yield settings_dict.get("PASSWORD")
+def secrets_of(settings_dict: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the values in an alias's settings that must never be shown.
+
+    Left out is what masking would only point at: a password that is part of the host's, user's or database's name, or
+    so short that it occurs in any text.
+    """
     options = settings_dict.get("OPTIONS") or {}
-    for keyword in libpq.SECRET_KEYWORDS:
-        yield options.get(keyword)
+    public = " ".join(str(settings_dict.get(key)) for key in ("HOST", "USER", "NAME"))
+    for secret in (settings_dict.get("PASSWORD"), *(options.get(keyword) for keyword in libpq.SECRET_KEYWORDS)):
+        if secret and len(str(secret)) >= 4 and str(secret) not in public:
+            yield str(secret)
 
 
 def _command(alias: str) -> str:

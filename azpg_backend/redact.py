@@ -23,9 +23,8 @@ def _is_plain(character: str) -> bool:
     return unicodedata.category(character) not in {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"}
 
 
-def without(text: str, secrets: Iterable[object]) -> str:
+def without(text: str, secrets: Iterable[str]) -> str:
     """Replace every occurrence of the secrets: a server that was given one could send it back in its message."""
     for secret in secrets:
-        if secret:
-            text = text.replace(str(secret), MASK)
+        text = text.replace(secret, MASK)
     return text

@@ -20,6 +20,10 @@ HOST = "demo.postgres.database.azure.com"
 PASSWORD = "correct horse ' \\ battery"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-scenarios", action="store_true", help="write docs/scenarios.md from what the tests met")
+
+
 def pytest_configure() -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     django.setup()

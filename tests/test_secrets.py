@@ -17,7 +17,7 @@ from django.core import checks
 from django.core.management import call_command
 from django.db import connections
 
-from azpg_backend import options, policy
+from azpg_backend import explain, options, policy
 from azpg_backend.base import DatabaseWrapper
 from demo_project.localpg import Chain, LocalPostgres
 from tests import servers
@@ -117,6 +117,14 @@ def test_a_server_that_sends_the_password_back(chain: Chain, at_port: Any, datab
             text = outputs(run)
             assert "no such password: ********" in text
             assert text.replace("'", "").count(SENTINEL) == 0
+
+
+def test_what_is_no_secret_is_not_masked() -> None:
+    """Masking 'postgres' in 'my.postgres.database.azure.com' would tell the password and hide the host."""
+    settings = {"HOST": "my.postgres.database.azure.com", "USER": "me", "NAME": "app", "OPTIONS": {}}
+    assert list(explain.secrets_of({**settings, "PASSWORD": "postgres"})) == []
+    assert list(explain.secrets_of({**settings, "PASSWORD": "x"})) == []
+    assert list(explain.secrets_of({**settings, "PASSWORD": SENTINEL})) == [SENTINEL]
 
 
 def test_dbshell_keeps_the_password_off_the_command_line(

@@ -1,15 +1,58 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from azpg_backend import explain, redact
 from azpg_backend.diagnosis.report import DatabaseReport, StepResult
 from azpg_backend.diagnosis.roots import Roots
 from azpg_backend.diagnosis.runner import diagnose
 
 Check = Callable[..., dict[str, StepResult]]
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "scenarios.md"
+_HEAD = """\
+# Scenarios
+
+What `manage.py azpg_check` says where libpq says what stands beside it. Written by the tests as they ran, with
+`python -m pytest tests/diagnosis --write-scenarios` and psycopg2; psycopg 3's libpq differs in a few words.
+
+"""
+
+
+class Scenarios:
+    """The rows of docs/scenarios.md, as the tests met them."""
+
+    def __init__(self) -> None:
+        self.rows: set[tuple[str, str, str, str]] = set()
+
+    def add(self, group: str, name: str, code: str, error: BaseException | str) -> None:
+        text = explain.driver_text(error) if isinstance(error, BaseException) else error
+        said = re.sub(r"^.*?connection to server at [^:]* failed: ", "", text.strip().splitlines()[0])
+        self.rows.add((group, name, code, redact.printable(said)))
+
+    def write(self) -> None:
+        lines = [_HEAD]
+        for group in sorted({row[0] for row in self.rows}):
+            lines.append(f"## {group}\n\n| scenario | code | libpq says |\n| --- | --- | --- |\n")
+            rows = sorted(row[1:] for row in self.rows if row[0] == group)
+            lines += [f"| {name} | `{code}` | {said.replace('|', chr(92) + '|')} |\n" for name, code, said in rows]
+            lines.append("\n")
+        DOCUMENT.parent.mkdir(exist_ok=True)
+        DOCUMENT.write_text("".join(lines).rstrip("\n") + "\n", "utf-8")
+
+
+@pytest.fixture(scope="session")
+def scenarios(request: pytest.FixtureRequest) -> Iterator[Scenarios]:
+    met = Scenarios()
+    yield met
+    if request.config.getoption("--write-scenarios"):
+        met.write()
 
 
 @pytest.fixture

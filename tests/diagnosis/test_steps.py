@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
+from django.db.utils import OperationalError
 
 from azpg_backend import trust
 from azpg_backend.diagnosis.report import CODES, Status
@@ -21,7 +22,8 @@ from demo_project.localpg import Authority, Chain, LocalPostgres, azure_chain
 from demo_project.localpg.certificates import Profile, key_pem, new_key, pem
 from tests import servers
 from tests.conftest import HOST, SettingsFor
-from tests.diagnosis.conftest import Check, codes
+from tests.diagnosis.cases import LOGIN_TEXTS, TLS_CASES
+from tests.diagnosis.conftest import Check, Scenarios, codes
 
 AtPort = Callable[..., dict[str, Any]]
 
@@ -286,61 +288,19 @@ def test_a_path_that_fails(
 # tls
 
 
-def plaintext_after_agreement(visitor: socket.socket) -> None:
-    servers.request(visitor)
-    visitor.sendall(b"S" + servers.error_response("too late"))
-    servers.silent(visitor)
-
-
-TLS_CASES: dict[str, tuple[servers.Behaviour, str, str]] = {
-    "N": (servers.answering(b"N"), "tls.not_offered", "no TLS"),
-    "ErrorResponse": (
-        servers.answering(servers.error_response("sorry, too many clients already")),
-        "tls.not_offered",
-        "sorry, too many clients already",
-    ),
-    "ErrorResponse that looks like S": (
-        servers.answering(servers.error_response("SSSS")),
-        "tls.not_offered",
-        "SSSS",
-    ),
-    "protocol 2 error": (servers.answering(b"Esorry\n\0"), "tls.not_offered", "sorry"),
-    "HTTP": (servers.answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "tls.not_postgresql", "HTTP/1.1 400"),
-    "SSH": (servers.answering(b"SSH-2.0-OpenSSH_9.2\r\n"), "tls.handshake_failed", "not TLS"),
-    "SMTP": (servers.answering(b"220 mail ESMTP\r\n"), "tls.not_postgresql", "220 mail"),
-    "terminal escapes": (servers.answering(b"\x1b[31m\x07"), "tls.not_postgresql", "\\x1b"),
-    "close": (servers.answering(then=lambda visitor: None), "tls.closed", "closed the connection"),
-    "reset": (servers.answering(then=servers.reset), "tls.closed", "cut"),
-    "close after S": (servers.answering(b"S", then=lambda visitor: None), "tls.closed", "closed"),
-    "reset after S": (servers.answering(b"S", then=servers.reset), "tls.closed", "cut"),
-    "plaintext after S": (plaintext_after_agreement, "tls.handshake_failed", "not TLS"),
-    "silence": (servers.silent, "tls.timeout", "silent"),
-    "silence after S": (servers.answering(b"S"), "tls.timeout", "silent"),
-    "drip after S": (
-        servers.answering(b"S", then=servers.dripping(b"\x16\x03\x03\x40\x00\x02" + bytes(1000), 0.1)),
-        "tls.timeout",
-        "silent",
-    ),
-    "endless handshake": (servers.answering(b"S", then=servers.endless), "tls.handshake_failed", ""),
-    "TLS alert": (
-        servers.answering(b"S", b"\x15\x03\x03\x00\x02\x02\x28"),
-        "tls.handshake_failed",
-        "alert handshake failure",
-    ),
-    "protocol version alert": (servers.answering(b"S", b"\x15\x03\x03\x00\x02\x02\x46"), "tls.protocol_version", ""),
-}
-
-
 @pytest.mark.parametrize("name", TLS_CASES)
-def test_servers_that_fail_at_tls(at_port: AtPort, check: Check, name: str) -> None:
+def test_servers_that_fail_at_tls(at_port: AtPort, check: Check, connect: Any, scenarios: Scenarios, name: str) -> None:
     behave, code, part = TLS_CASES[name]
     with servers.listening(behave) as port:
         steps = check(at_port(port), timeout=1)
+        with pytest.raises(OperationalError) as caught:
+            connect(at_port(port, connect_timeout=2)).cursor()
     assert codes(steps) == [code]
     assert part in steps["tls"].message
     assert "\x1b" not in steps["tls"].message
     assert steps["tls"].duration_ms < 4000
     assert steps["certificate"].status is Status.SKIP
+    scenarios.add("Before TLS", name, code, caught.value)
 
 
 def test_a_server_with_only_old_tls(at_port: AtPort, check: Check, chain: Chain) -> None:
@@ -365,75 +325,17 @@ def test_no_cipher_in_common(at_port: AtPort, check: Check, chain: Chain) -> Non
 # login
 
 
-LOGIN_TEXTS: list[tuple[str, str]] = [
-    ('password authentication failed for user "app"', "login.wrong_password"),
-    (
-        "Invalid Username specified. Please check the Username and retry connection. The Username should be in "
-        "<username@hostname> format.",
-        "login.wrong_password",
-    ),
-    ('no pg_hba.conf entry for host "203.0.113.7", user "app", database "app", SSL encryption', "login.no_hba_entry"),
-    ('no pg_hba.conf entry for host "203.0.113.7", user "app", database "app", SSL on', "login.no_hba_entry"),
-    ('no pg_hba.conf entry for host "203.0.113.7", user "app", database "app", no encryption', "login.no_hba_entry"),
-    (
-        'pg_hba.conf rejects connection for host "10.0.0.1", user "app", database "x", SSL encryption',
-        "login.no_hba_entry",
-    ),
-    ('database "app" does not exist', "login.unknown_database"),
-    ("no such database: app", "login.unknown_database"),
-    ('permission denied for database "app"', "login.permission_denied"),
-    ('role "app" is not permitted to log in', "login.permission_denied"),
-    ("sorry, too many clients already", "login.too_many_connections"),
-    (
-        'remaining connection slots are reserved for roles with privileges of the "pg_use_reserved_connections" role',
-        "login.too_many_connections",
-    ),
-    ("remaining connection slots are reserved for roles with the SUPERUSER attribute", "login.too_many_connections"),
-    (
-        "remaining connection slots are reserved for non-replication superuser connections",
-        "login.too_many_connections",
-    ),
-    ("no more connections allowed (max_client_conn)", "login.too_many_connections"),
-    ("the database system is starting up", "login.starting_up"),
-    ("the database system is shutting down", "login.starting_up"),
-    ("the database system is in recovery mode", "login.starting_up"),
-    ("server login has been failing, cached error: x (server_login_retry)", "login.starting_up"),
-    ("query_wait_timeout", "login.starting_up"),
-    ("The access token has expired. Acquire a new token and try again.", "login.token_failed"),
-    ("The access token has expired. Please acquire a new token and retry.", "login.token_failed"),
-    (
-        "The access token does not have a valid audience claim. Please acquire a new token for the resource "
-        '"https://ossrdbms-aad.database.windows.net".',
-        "login.token_failed",
-    ),
-    ("The access token doesn't have a valid oid claim. Acquire a new token and try again", "login.token_failed"),
-    ("The access token has invalid format", "login.token_failed"),
-    (
-        "An error occurred while validating the access token. Please acquire a new token and retry",
-        "login.token_failed",
-    ),
-    ("Azure AD access token not valid for role app (does not contain group ID 123)", "login.token_failed"),
-    (
-        'Microsoft Entra user token for role "app" is neither an AAD_AUTH_TOKENTYPE_APP_USER or an '
-        "AAD_AUTH_TOKENTYPE_APP_OBO token.",
-        "login.token_failed",
-    ),
-    (
-        'Service principals cannot generate AAD_AUTH_TOKENTYPE_APP_USER tokens for role "app"',
-        "login.token_failed",
-    ),
-    ("unsupported startup parameter: search_path", "login.failed"),
-    ('unrecognized configuration parameter "x"', "login.failed"),
-    ("something that nobody has seen yet", "login.failed"),
-]
-
-
 @pytest.mark.parametrize(("text", "code"), LOGIN_TEXTS)
-def test_what_a_server_says_at_login(at_port: AtPort, check: Check, chain: Chain, text: str, code: str) -> None:
+def test_what_a_server_says_at_login(
+    at_port: AtPort, check: Check, connect: Any, chain: Chain, scenarios: Scenarios, text: str, code: str
+) -> None:
     """The verbatim texts of PostgreSQL, PgBouncer and Azure, sent by a server over real TLS."""
     answer = servers.logging_in(servers.error_response(text))
     with servers.listening(servers.TLSServer(chain.server_pem, chain.key_pem, then=answer)) as port:
         steps = check(at_port(port), timeout=3)
+        with pytest.raises(OperationalError) as caught:
+            connect(at_port(port)).cursor()
+    scenarios.add("Logging in", "the server says so", code, caught.value)
     assert codes(steps) == [code]
     assert text in steps["login"].message
     assert steps["login"].hint
