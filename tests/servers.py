@@ -59,6 +59,14 @@ def unanswering() -> Iterator[int]:
             filler.close()
 
 
+def pump(source: socket.socket, target: socket.socket) -> None:
+    """Carry bytes from one connection to another until it ends."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
 def closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -146,5 +154,15 @@ def logging_in(answer: bytes) -> Behaviour:
         visitor.recv(4096)
         visitor.sendall(answer)
         visitor.recv(4096)
+
+    return behave
+
+
+def logging_in_and_closing(answer: bytes) -> Behaviour:
+    """After TLS, read the startup packet, answer it and hang up."""
+
+    def behave(visitor: socket.socket) -> None:
+        visitor.recv(4096)
+        visitor.sendall(answer)
 
     return behave

@@ -308,3 +308,18 @@ def test_the_command_ends_although_a_name_is_never_resolved(
         assert "dns.timeout" in done.stdout
         assert done.returncode == 1
     assert time.monotonic() - started < 10
+
+
+def test_a_terminal_shows_what_is_waited_for(databases: Databases, good: dict[str, Any]) -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    databases(default=good)
+    terminal = Terminal()
+    call_command("azpg_check", "--offline", stdout=terminal)
+    seen = terminal.getvalue()
+    assert [f"Checking default: {step} ..." in seen for step in STEPS] == [True] * len(STEPS)
+    # The line is erased before the report is printed.
+    assert seen.rindex("\r\x1b[2K") < seen.index("settings     ")
+    assert "Checking" not in azpg_check("--offline")[1]

@@ -187,6 +187,15 @@ def test_a_ca_file_where_none_can_be(
     assert "Not a directory" in steps["ca"].message
 
 
+def test_a_missing_ca_file_that_can_not_be_written(
+    server: LocalPostgres, settings_for: SettingsFor, check: Check
+) -> None:
+    """Below /proc nobody can write, not even root."""
+    steps = check(settings_for(server, {"sslrootcert": "/proc/azpg/ca.pem"}))
+    assert codes(steps) == ["ca.file_missing"]
+    assert "can't be written" in steps["ca"].message
+
+
 def test_an_intermediate_pinned_as_root(
     server: LocalPostgres, settings_for: SettingsFor, check: Check, tmp_path: Path, chain: Chain
 ) -> None:
@@ -400,7 +409,40 @@ def test_real_logins_that_fail(own_server: LocalPostgres, settings_for: Settings
     assert codes(check(settings)) == ["login.too_many_connections"]
 
 
+def test_a_server_that_changes_its_certificate(at_port: AtPort, check: Check, chain: Chain) -> None:
+    """As behind a load balancer with one bad node: our handshake meets the good one, libpq's the other."""
+    other = azure_chain(HOST)
+    nodes = [servers.TLSServer(chain.server_pem, chain.key_pem), servers.TLSServer(other.server_pem, other.key_pem)]
+
+    def behave(visitor: socket.socket) -> None:
+        # The first visitor is the tcp step's connection, on which the tls step goes on.
+        (nodes.pop(0) if len(nodes) > 1 else nodes[0])(visitor)
+
+    with servers.listening(behave) as port:
+        steps = check(at_port(port), timeout=3)
+    assert codes(steps) == ["login.tls_refused"]
+    assert steps["certificate"].status is Status.PASS
+
+
 # session
+
+
+def test_a_pooler_without_tls_behind_it(
+    own_server: LocalPostgres, settings_for: SettingsFor, check: Check, chain: Chain
+) -> None:
+    """TLS ends in the middle, and the server sees a connection without."""
+    own_server.set_hba("host all all 127.0.0.1/32 scram-sha-256")
+
+    def relay(secured: socket.socket) -> None:
+        with socket.create_connection((own_server.host, own_server.port)) as upstream:
+            back = threading.Thread(target=servers.pump, args=(upstream, secured), daemon=True)
+            back.start()
+            servers.pump(secured, upstream)
+
+    with servers.listening(servers.TLSServer(chain.server_pem, chain.key_pem, then=relay)) as port:
+        steps = check(settings_for(own_server, PORT=port))
+    assert codes(steps) == ["session.tls_not_confirmed"]
+    assert "a pooler stands in between" in steps["session"].message
 
 
 def test_sessions_that_are_not_as_they_should_be(

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 import trustme
 
+from tests import servers
+
 SITES = ("cacerts.digicert.com", "www.microsoft.com", "elsewhere.example.org")
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -91,17 +93,9 @@ def https_server(official: Official, context: ssl.SSLContext) -> Iterator[int]:
         thread.join()
 
 
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-
-
 @contextlib.contextmanager
 def connect_proxy(port: int) -> Iterator[int]:
     """An HTTP proxy for https, which leads to the same port of this machine whatever name is asked for."""
-    from tests import servers
 
     def behave(visitor: socket.socket) -> None:
         head = b""
@@ -109,9 +103,9 @@ def connect_proxy(port: int) -> Iterator[int]:
             head += visitor.recv(4096)
         with socket.create_connection(("127.0.0.1", port)) as upstream:
             visitor.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            thread = threading.Thread(target=_pump, args=(visitor, upstream), daemon=True)
+            thread = threading.Thread(target=servers.pump, args=(visitor, upstream), daemon=True)
             thread.start()
-            _pump(upstream, visitor)
+            servers.pump(upstream, visitor)
 
     with servers.listening(behave) as proxy:
         yield proxy

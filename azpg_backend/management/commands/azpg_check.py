@@ -11,6 +11,7 @@ from django.db import connections
 
 from azpg_backend.base import DatabaseWrapper
 from azpg_backend.diagnosis import as_json, as_text
+from azpg_backend.diagnosis.progress import Progress, no_progress
 from azpg_backend.diagnosis.report import DatabaseReport, Status
 from azpg_backend.diagnosis.roots import Roots
 from azpg_backend.diagnosis.runner import diagnose
@@ -77,14 +78,23 @@ class Command(BaseCommand):
         )
         reports: list[DatabaseReport] = []
         width = shutil.get_terminal_size().columns
-        for report in diagnose(wrappers, roots, options["timeout"], lambda alias, result: None):
+        progress = None
+        if options["format"] == "text" and self.stdout.isatty():
+            progress = Progress(self._write_at_once, [wrapper.alias for wrapper in wrappers])
+        for report in diagnose(wrappers, roots, options["timeout"], progress or no_progress):
             reports.append(report)
+            if progress:
+                progress.clear()
             if options["format"] == "text":
                 self.stdout.write(as_text.render(report, self.style, width) + "\n\n")
         if options["format"] == "json":
             self.stdout.write(as_json.render(reports))
         if any(report.reaches(LEVELS[options["fail_level"]]) for report in reports):
             raise SystemExit(1)
+
+    def _write_at_once(self, text: str) -> None:
+        self.stdout.write(text, ending="")
+        self.stdout.flush()
 
 
 class _HelpFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):

@@ -1,0 +1,49 @@
+"""One line on a terminal that says what is being waited for, and is gone before anything else is printed."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterable
+
+from azpg_backend.diagnosis.report import STEPS, StepResult
+
+# Back to the first column, and erase the line (ECMA-48, EL).
+_ERASE = "\r\x1b[2K"
+
+
+class Progress:
+    """Shows the step that each alias is at. Called from the threads of all aliases.
+
+    write: puts a text on the terminal at once, without a newline.
+    """
+
+    def __init__(self, write: Callable[[str], None], aliases: Iterable[str]) -> None:
+        self._write = write
+        self._lock = threading.Lock()
+        self._running = dict.fromkeys(aliases, STEPS[0])
+        self._show()
+
+    def __call__(self, alias: str, result: StepResult) -> None:
+        with self._lock:
+            following = STEPS.index(result.step) + 1
+            if following < len(STEPS):
+                self._running[alias] = STEPS[following]
+            else:
+                self._running.pop(alias, None)
+            self._show()
+
+    def _show(self) -> None:
+        line = ", ".join(f"{alias}: {step}" for alias, step in self._running.items())
+        width = shutil.get_terminal_size().columns - 1
+        if self._running:
+            self._write(_ERASE + f"Checking {line} ..."[:width])
+
+    def clear(self) -> None:
+        """Take the line away, so that a report can be printed in its place."""
+        with self._lock:
+            self._write(_ERASE)
+
+
+def no_progress(alias: str, result: StepResult) -> None:
+    """Show nothing: the output goes to a file, a pipe or a program."""
