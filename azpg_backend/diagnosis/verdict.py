@@ -143,6 +143,8 @@ def _judged(error: VerifyError, handshake: Handshake) -> Objection:
 
 def _missing_issuer(certificate: x509.Certificate, depth: int, handshake: Handshake) -> Objection:
     issuer = names.common_name(certificate.issuer)
+    if any(each.subject == certificate.issuer for each in handshake.chain):
+        return _stopped_by_the_file(certificate, depth, handshake)
     known_root = any(root.name == issuer for root in manifest.roots())
     cross_signed = manifest.is_intermediate(issuer)
     issued = _described(certificate, depth, handshake)
@@ -155,6 +157,21 @@ def _missing_issuer(certificate: x509.Certificate, depth: int, handshake: Handsh
             depth,
         )
     return untrusted_root(issuer, f"it issued {issued}", depth)
+
+
+def _stopped_by_the_file(certificate: x509.Certificate, depth: int, handshake: Handshake) -> Objection:
+    """The server sent the issuer, but OpenSSL took this certificate from the file and looks for the rest there too."""
+    top = certificate
+    for _ in handshake.chain:
+        top = next((each for each in handshake.chain if each.subject == top.issuer and each != top), top)
+    name, root = names.common_name(certificate.subject), names.common_name(top.issuer)
+    return Objection(
+        "certificate.untrusted_root",
+        f"the chain leads to {root!r}, but the CA file holds {name!r}, which is not a root, and ends the search there",
+        f"Delete {name!r} from the file and let it hold the root, {root!r}; or remove sslrootcert to use the roots in "
+        "this package.",
+        depth,
+    )
 
 
 def untrusted_root(root: str, why: str, depth: int) -> Objection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import tempfile
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from django.db.utils import OperationalError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -49,11 +51,12 @@ class Compared:
         self.check = check
         self.connect = connect
 
-    def __call__(self, presented: Presented) -> tuple[str, str]:
+    def __call__(self, presented: Presented, **options: str) -> tuple[str, str]:
         answer = servers.logging_in(servers.error_response("you got through", "28000"))
         server = servers.TLSServer(presented.sent, presented.key, then=answer, ciphers="DEFAULT:@SECLEVEL=0")
         with servers.listening(server) as port, tempfile.TemporaryDirectory() as folder:
             settings_dict = settings_of(presented, port, Path(folder, "root.pem"))
+            settings_dict["OPTIONS"].update(options)
             said = libpq_says(self.connect, settings_dict)
             step = self.check(settings_dict, timeout=5)["certificate"]
         trusted = "you got through" in said
@@ -112,3 +115,31 @@ def presented(draw: st.DrawFn) -> Presented:
 @given(chain=presented())
 def test_any_chain(compared: Compared, chain: Presented) -> None:
     compared(chain)
+
+
+@pytest.mark.parametrize("where", ["sslcrl", "home"])
+def test_revocation_lists(compared: Compared, tmp_path: Path, where: str) -> None:
+    """libpq checks revocation with sslcrl, and with a root.crl in the home folder although nobody asked it to."""
+    root = Authority.root("Root")
+    key = new_key()
+    leaf = root.issue(HOST, key, Profile(names=(HOST,)))
+    chain = Presented(pem(leaf), key_pem(key), root.pem)
+    path = tmp_path / "list.crl" if where == "sslcrl" else Path(os.environ["HOME"], ".postgresql", "root.crl")
+    path.parent.mkdir(exist_ok=True)
+    options = {"sslcrl": str(path)} if where == "sslcrl" else {}
+    for revoked, code in (
+        (leaf.serial_number + 1, "certificate.ok"),
+        (leaf.serial_number, "certificate.untrusted_root"),
+    ):
+        path.write_text(revocation_list(root, revoked))
+        assert compared(chain, **options)[0] == code
+
+
+def revocation_list(authority: Authority, serial: int) -> str:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
+    builder = x509.CertificateRevocationListBuilder(
+        authority.certificate.subject, now, now + datetime.timedelta(days=9)
+    )
+    signed = builder.add_revoked_certificate(entry).sign(authority.key, hashes.SHA256())
+    return signed.public_bytes(serialization.Encoding.PEM).decode()

@@ -34,6 +34,9 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--faults", action="store_true", help="Show instead what azpg_check says when something is wrong."
+        )
         parser.add_argument("--serve", action="store_true", help="Then serve the demo's page until Ctrl-C.")
         parser.add_argument(
             "--address", default="127.0.0.1:8000", help="Where --serve listens. Default: 127.0.0.1:8000."
@@ -47,8 +50,12 @@ class Command(BaseCommand):
             )
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         try:
-            with self._local_server():
-                self._show({key: options[key] for key in ("no_color", "force_color")})
+            with self._local_server() as server:
+                colours = {key: options[key] for key in ("no_color", "force_color")}
+                if options["faults"]:
+                    self._show_faults(server, colours)
+                else:
+                    self._show(colours)
                 if options["serve"]:
                     self._serve(options["address"])
         except LocalPostgresError as error:
@@ -61,7 +68,7 @@ class Command(BaseCommand):
         self.stdout.write("\nThe server is stopped and its files are gone.")
 
     @contextlib.contextmanager
-    def _local_server(self) -> Iterator[None]:
+    def _local_server(self) -> Iterator[LocalPostgres]:
         """Start the server, and point DATABASES at it."""
         self._say("1. A PostgreSQL server with TLS, its certificate chain like Azure's")
         chain = azure_chain(HOST)
@@ -80,7 +87,7 @@ class Command(BaseCommand):
                 "   The settings are those of a real server; only hostaddr and sslrootcert are for the demo."
             )
             try:
-                yield
+                yield server
             finally:
                 connections.close_all()
 
@@ -110,6 +117,25 @@ class Command(BaseCommand):
             "certified by a root that you trust, with TLS 1.2 or newer. Everybody else is refused before the password\n"
             "is sent."
         )
+
+    def _show_faults(self, server: LocalPostgres, colours: dict[str, bool]) -> None:
+        good = connections["default"].settings_dict
+
+        def check(alias: str, **changes: Any) -> None:
+            connections.settings[alias] = {**good, **changes}
+            self._say(f"manage.py azpg_check {alias} --offline")
+            with contextlib.suppress(SystemExit):
+                call_command("azpg_check", alias, offline=True, timeout=5, **colours)
+
+        check("wrong_password", PASSWORD=secrets.token_urlsafe(8))
+        with tempfile.TemporaryDirectory(prefix="azpg-demo-") as folder:
+            pinned = Path(folder, "pinned.pem")
+            pinned.write_text(server.chain.issuing.pem, "ascii")
+            check("pinned_intermediate", OPTIONS={**good["OPTIONS"], "sslrootcert": str(pinned)})
+        server.use_chain(azure_chain(HOST, Authority.root("Contoso TLS Inspection Root")))
+        check("inspecting_proxy")
+        server.stop()
+        check("stopped_server")
 
     def _refused(self, what: str, **changes: Any) -> None:
         try:
