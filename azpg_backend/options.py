@@ -35,7 +35,9 @@ class Options:
     credential: Any = field(default=None, repr=False)
     credential_kwargs: Mapping[str, Any] = field(default_factory=dict, repr=False)
     scope: str = ""
-    connect_retry_seconds: float = 30.0
+    # Long enough for a restarted pooler or a moment without free connections; short enough that a request, or a test
+    # suite without its server, does not hang. A worker or a migration that should sit out a failover wants 120.
+    connect_retry_seconds: float = 5.0
     plaintext_on_loopback: bool = False
 
 

@@ -17,6 +17,8 @@ _PREFIXES = ("PG", "SSL_CERT_", "AZURE_", "IDENTITY_", "MSI_", "IMDS_")
 _NAMES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 HOST = "demo.postgres.database.azure.com"
+# For tests of failures that would be tried again.
+NO_RETRY = {"connect_retry_seconds": 0}
 PASSWORD = "correct horse ' \\ battery"
 
 
@@ -93,7 +95,7 @@ def settings_for(root_file: str) -> SettingsFor:
             "PASSWORD": PASSWORD,
             "HOST": HOST,
             "PORT": server.port,
-            "OPTIONS": {"hostaddr": server.host, "sslrootcert": root_file, **(options or {})},
+            "OPTIONS": {"hostaddr": server.host, "sslrootcert": root_file, "azpg": NO_RETRY, **(options or {})},
             **changes,
         }
 
@@ -112,7 +114,7 @@ def at_port(root_file: str) -> Callable[..., dict[str, Any]]:
             "PASSWORD": PASSWORD,
             "HOST": HOST,
             "PORT": port,
-            "OPTIONS": {"hostaddr": "127.0.0.1", "sslrootcert": root_file, **options},
+            "OPTIONS": {"hostaddr": "127.0.0.1", "sslrootcert": root_file, "azpg": NO_RETRY, **options},
         }
 
     return make

@@ -18,7 +18,7 @@ from django.db.utils import OperationalError
 
 from azpg_backend.base import DatabaseWrapper
 from demo_project.localpg import Authority, LocalPostgres, azure_chain
-from tests.conftest import HOST, PASSWORD, Settings, SettingsFor
+from tests.conftest import HOST, NO_RETRY, PASSWORD, Settings, SettingsFor
 
 Connect = Callable[..., Any]
 TLS = "SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
@@ -214,7 +214,7 @@ def test_wrong_settings_are_refused_before_a_byte_is_sent(
         "PASSWORD": PASSWORD,
         "HOST": HOST,
         "PORT": port,
-        "OPTIONS": {"hostaddr": "127.0.0.1", "connect_timeout": 2},
+        "OPTIONS": {"hostaddr": "127.0.0.1", "connect_timeout": 2, "azpg": NO_RETRY},
     }
     # The good case first: with these settings the port is reached and hears libpq's request for TLS.
     with pytest.raises(OperationalError):

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from demo_project.localpg import Authority
 from demo_project.localpg.certificates import SERVER_AUTH, Profile, key_pem, new_key, pem
 from tests import servers
-from tests.conftest import HOST
+from tests.conftest import HOST, NO_RETRY
 from tests.diagnosis.chains import CASES, CLIENT_AUTH, Case, Presented
 from tests.diagnosis.conftest import Check, Scenarios
 
@@ -34,7 +34,7 @@ def settings_of(presented: Presented, port: int, root_file: Path) -> dict[str, A
         "PASSWORD": "x",
         "HOST": presented.host,
         "PORT": port,
-        "OPTIONS": {"hostaddr": "127.0.0.1", "sslrootcert": str(root_file)},
+        "OPTIONS": {"hostaddr": "127.0.0.1", "sslrootcert": str(root_file), "azpg": NO_RETRY},
     }
 
 
