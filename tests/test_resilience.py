@@ -1,0 +1,420 @@
+"""Restarts, cut connections and full servers: what is survived, how fast, and what is never tried again."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db.utils import InterfaceError, OperationalError
+
+from azpg_backend import base, libpq, negotiation, retry
+from azpg_backend.retry import Backoff
+from demo_project.localpg import Chain, LocalPostgres
+from tests import servers
+from tests.conftest import PASSWORD, Settings, SettingsFor
+
+Connect = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def nothing_learned() -> Iterator[None]:
+    negotiation.forget()
+    yield
+    negotiation.forget()
+
+
+def retrying(settings: Settings, seconds: float) -> Settings:
+    return {**settings, "OPTIONS": {**settings["OPTIONS"], "azpg": {"connect_retry_seconds": seconds}}}
+
+
+def one(wrapper: Any) -> int:
+    with wrapper.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        answer: int = cursor.fetchone()[0]
+        return answer
+
+
+# When and how often
+
+
+class Refused(Exception):
+    pass
+
+
+def attempts(text: str, seconds: float, succeed_after: int = 1000) -> tuple[int, list[float], bool]:
+    """Count the tries and collect the pauses against a clock that only sleeping moves."""
+    now, tries, pauses = [0.0], [0], []
+
+    def attempt() -> bool:
+        tries[0] += 1
+        if tries[0] > succeed_after:
+            return True
+        raise Refused(text)
+
+    def sleep(pause: float) -> None:
+        pauses.append(pause)
+        now[0] += pause
+
+    connected = False
+    with contextlib.suppress(Refused):
+        connected = retry.connecting(attempt, Refused, seconds, "default", clock=lambda: now[0], sleep=sleep)
+    return tries[0], pauses, connected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "connection to server failed: Connection refused",
+        "FATAL:  the database system is starting up",
+        "FATAL:  the database system is shutting down",
+        "FATAL:  sorry, too many clients already",
+        "server closed the connection unexpectedly",
+        "SSL SYSCALL error: Connection reset by peer",
+        'could not translate host name "h" to address: Temporary failure in name resolution',
+        "failed to resolve host 'h': [Errno -3] Temporary failure in name resolution",
+        "timeout expired",
+    ],
+)
+def test_what_passes_is_tried_again(text: str) -> None:
+    tries, pauses, connected = attempts(text, seconds=60, succeed_after=4)
+    assert (tries, connected) == (5, True)
+    assert pauses == sorted(pauses)
+    tries, pauses, connected = attempts(text, seconds=10)
+    assert not connected
+    assert 1 < tries < 20
+    assert sum(pauses) < 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'FATAL:  password authentication failed for user "app"',
+        "SSL error: certificate verify failed",
+        'server certificate for "a" does not match host name "b"',
+        'FATAL:  no pg_hba.conf entry for host "1.2.3.4", user "app", database "app", SSL encryption',
+        'FATAL:  database "app" does not exist',
+        'could not translate host name "h" to address: Name or service not known',
+        "failed to resolve host 'h': [Errno -2] Name or service not known",
+        "something unheard of",
+    ],
+)
+def test_what_stays_is_not_tried_again(text: str) -> None:
+    assert attempts(text, seconds=60) == (1, [], False)
+
+
+def test_0_turns_retrying_off() -> None:
+    assert attempts("Connection refused", seconds=0) == (1, [], False)
+
+
+def test_pauses_grow_to_a_limit_and_differ() -> None:
+    backoff = Backoff(first=0.1, factor=2, longest=5)
+    assert [backoff.pause(attempt, 1) for attempt in range(8)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5]
+    assert backoff.pause(3, 0) == 0.4
+    assert backoff.pause(10_000, 1) == 5
+
+
+def test_a_server_that_comes_back_is_waited_for(
+    own_server: LocalPostgres, settings_for: SettingsFor, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = retrying(settings_for(own_server), 20)
+    assert one(connect(settings)) == 1
+    own_server.stop()
+    starting = threading.Timer(1, own_server.start)
+    starting.start()
+    with caplog.at_level(logging.INFO, "azpg_backend"):
+        assert one(connect(settings)) == 1
+    starting.join()
+    assert caplog.records
+    assert all("trying again" in record.getMessage() for record in caplog.records)
+    assert PASSWORD not in caplog.text
+
+
+def test_a_server_without_free_connections_is_waited_for(
+    own_server: LocalPostgres, settings_for: SettingsFor, connect: Connect
+) -> None:
+    own_server.sql("ALTER ROLE app CONNECTION LIMIT 0")
+    freeing = threading.Timer(1, own_server.sql, ["ALTER ROLE app CONNECTION LIMIT -1"])
+    freeing.start()
+    assert one(connect(retrying(settings_for(own_server), 20))) == 1
+    freeing.join()
+
+
+def test_a_path_that_resets_is_tried_again(server: LocalPostgres, settings_for: SettingsFor, connect: Connect) -> None:
+    storm = [True] * 5
+
+    def behave(visitor: socket.socket) -> None:
+        if storm:
+            storm.pop()
+            servers.reset(visitor)
+            return
+        with socket.create_connection((server.host, server.port)) as upstream:
+            threading.Thread(target=servers.pump, args=(upstream, visitor), daemon=True).start()
+            servers.pump(visitor, upstream)
+
+    with servers.listening(behave) as port:
+        wrapper = connect(retrying(settings_for(server, PORT=port), 20))
+        assert one(wrapper) == 1
+        wrapper.close()
+    assert storm == []
+
+
+def test_a_wrong_password_is_refused_at_once(
+    server: LocalPostgres, settings_for: SettingsFor, connect: Connect
+) -> None:
+    said = 'password authentication failed for user "app"'
+    before = server.log().count(said)
+    with pytest.raises(OperationalError, match="password authentication failed"):
+        one(connect(retrying(settings_for(server, PASSWORD="wrong"), 30)))
+    assert server.log().count(said) == before + 1
+
+
+# Health checks
+
+
+def test_a_good_connection_costs_no_round_trip(
+    server: LocalPostgres, settings_for: SettingsFor, connect: Connect
+) -> None:
+    sent: list[bytes] = []
+
+    def behave(visitor: socket.socket) -> None:
+        with socket.create_connection((server.host, server.port)) as upstream:
+            threading.Thread(target=servers.pump, args=(upstream, visitor), daemon=True).start()
+            while data := visitor.recv(65536):
+                sent.append(data)
+                upstream.sendall(data)
+
+    with servers.listening(behave) as port:
+        wrapper = connect(settings_for(server, PORT=port, CONN_HEALTH_CHECKS=True, CONN_MAX_AGE=None))
+        one(wrapper)
+        before = len(sent)
+        assert wrapper.is_usable()
+        assert len(sent) == before
+        # The same after an error, and after a long pause: there the server is asked.
+        wrapper.errors_occurred = True
+        assert wrapper.is_usable()
+        assert len(sent) == before + 1
+        wrapper.errors_occurred = False
+        wrapper._used_at -= base.ASK_AFTER_IDLE + 1
+        assert wrapper.is_usable()
+        assert len(sent) == before + 2
+        wrapper.close()
+
+
+ENDINGS: dict[str, Callable[[LocalPostgres, int], object]] = {
+    "terminated": lambda server, pid: server.sql(f"SELECT pg_terminate_backend({pid})"),
+    "orderly restart": lambda server, pid: server.restart(),
+    "killed": lambda server, pid: (server.kill(), server.start()),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_dead_connection_is_never_called_usable(
+    own_server: LocalPostgres, settings_for: SettingsFor, connect: Connect, ending: str
+) -> None:
+    wrapper = connect(settings_for(own_server, CONN_HEALTH_CHECKS=True, CONN_MAX_AGE=None))
+    one(wrapper)
+    assert wrapper.is_usable()
+    with wrapper.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    ENDINGS[ending](own_server, pid)
+    time.sleep(0.2)
+    assert not wrapper.is_usable()
+    # As at the start of a request: the dead connection is replaced, and the request does not notice.
+    wrapper.close_if_unusable_or_obsolete()
+    assert one(wrapper) == 1
+
+
+def test_a_reset_connection_is_not_usable(server: LocalPostgres, settings_for: SettingsFor, connect: Connect) -> None:
+    visitors: list[socket.socket] = []
+
+    def behave(visitor: socket.socket) -> None:
+        visitors.append(visitor)
+        with socket.create_connection((server.host, server.port)) as upstream:
+            threading.Thread(target=servers.pump, args=(upstream, visitor), daemon=True).start()
+            servers.pump(visitor, upstream)
+
+    with servers.listening(behave) as port:
+        wrapper = connect(settings_for(server, PORT=port))
+        one(wrapper)
+        assert wrapper.is_usable()
+        for visitor in visitors:
+            visitor.shutdown(socket.SHUT_RDWR)
+        time.sleep(0.2)
+        assert not wrapper.is_usable()
+        wrapper.close()
+
+
+# Under load
+
+
+def test_no_acknowledged_write_is_lost_when_the_server_is_killed(
+    chain: Chain, settings_for: SettingsFor, connect: Connect
+) -> None:
+    """SIGKILL, three seconds of nothing, and back, while four workers write as web requests do."""
+    with LocalPostgres(chain, durable=True) as server:
+        server.create("app", PASSWORD.replace("'", "''"), "app")
+        settings = retrying(settings_for(server, CONN_HEALTH_CHECKS=True, CONN_MAX_AGE=None), 30)
+        setup = connect(settings)
+        with setup.cursor() as cursor:
+            cursor.execute("CREATE TABLE written (id integer PRIMARY KEY)")
+        setup.close()
+        acknowledged: set[int] = set()
+        failed_after_return: list[str] = []
+        returned = threading.Event()
+        stop = threading.Event()
+
+        def work(worker: int) -> None:
+            wrapper = type(setup)(settings_for_worker, f"worker{worker}")
+            number = worker * 1_000_000
+            while not stop.is_set():
+                number += 1
+                after_return = returned.is_set()
+                wrapper.close_if_unusable_or_obsolete()
+                try:
+                    with wrapper.cursor() as cursor:
+                        cursor.execute("INSERT INTO written VALUES (%s)", [number])
+                    acknowledged.add(number)
+                except (OperationalError, InterfaceError) as error:
+                    if after_return:
+                        failed_after_return.append(str(error))
+                time.sleep(0.005)
+            wrapper.close()
+
+        settings_for_worker = {**setup.settings_dict, **settings}
+        workers = [threading.Thread(target=work, args=(number,)) for number in range(1, 5)]
+        for worker in workers:
+            worker.start()
+        time.sleep(1)
+        server.kill()
+        time.sleep(3)
+        before = len(acknowledged)
+        server.start()
+        returned.set()
+        time.sleep(2)
+        stop.set()
+        for worker in workers:
+            worker.join(40)
+        assert not any(worker.is_alive() for worker in workers)
+        assert len(acknowledged) > before > 0
+        stored = {int(row) for row in server.sql("SELECT id FROM written", "app").split()}
+        assert acknowledged - stored == set()
+        assert failed_after_return == []
+
+
+# Starting with TLS directly
+
+
+class Watched:
+    """A relay that notes the first byte of each visitor: 0 for PostgreSQL's request, 22 for TLS at once."""
+
+    def __init__(self, server: LocalPostgres, *, direct: bool = True) -> None:
+        self.server = server
+        self.direct = direct
+        self.first: list[int] = []
+
+    def __call__(self, visitor: socket.socket) -> None:
+        start = visitor.recv(1, socket.MSG_PEEK)
+        self.first.append(start[0])
+        if start[0] == 22 and not self.direct:
+            return
+        with socket.create_connection((self.server.host, self.server.port)) as upstream:
+            threading.Thread(target=servers.pump, args=(upstream, visitor), daemon=True).start()
+            servers.pump(visitor, upstream)
+
+
+needs_17 = pytest.mark.skipif(libpq.version() < 170000, reason="sslnegotiation is new in libpq 17")
+
+
+@needs_17
+def test_later_connections_save_a_round_trip(
+    server: LocalPostgres, settings_for: SettingsFor, connect: Connect
+) -> None:
+    watched = Watched(server)
+    with servers.listening(watched) as port:
+        for _ in range(3):
+            wrapper = connect(settings_for(server, PORT=port))
+            with wrapper.cursor() as cursor:
+                cursor.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+                assert cursor.fetchone() == (True,)
+            wrapper.close()
+    assert watched.first == [0, 22, 22]
+
+
+@needs_17
+def test_where_it_is_refused_it_is_not_tried_twice(
+    server: LocalPostgres, settings_for: SettingsFor, connect: Connect
+) -> None:
+    watched = Watched(server, direct=False)
+    with servers.listening(watched) as port:
+        for _ in range(3):
+            wrapper = connect(settings_for(server, PORT=port))
+            assert one(wrapper) == 1
+            wrapper.close()
+    assert watched.first == [0, 22, 0, 0]
+
+
+@needs_17
+@pytest.mark.parametrize("by", ["options", "environment"])
+def test_the_user_s_own_choice_wins(
+    server: LocalPostgres, settings_for: SettingsFor, connect: Connect, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    options = {"sslnegotiation": "postgres"} if by == "options" else {}
+    if by == "environment":
+        monkeypatch.setenv("PGSSLNEGOTIATION", "postgres")
+    watched = Watched(server)
+    with servers.listening(watched) as port:
+        for _ in range(2):
+            wrapper = connect(settings_for(server, options, PORT=port))
+            assert one(wrapper) == 1
+            wrapper.close()
+    assert watched.first == [0, 0]
+
+
+@needs_17
+def test_a_direct_connection_is_verified_just_the_same(
+    own_server: LocalPostgres, settings_for: SettingsFor, connect: Connect, chain: Chain
+) -> None:
+    from demo_project.localpg import azure_chain
+    from tests.conftest import HOST
+
+    settings = settings_for(own_server)
+    assert one(connect(settings)) == 1
+    own_server.use_chain(azure_chain(HOST))
+    with pytest.raises(OperationalError, match="certificate verify failed"):
+        one(connect(settings))
+
+
+@needs_17
+def test_an_older_server_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    params = {"host": "h", "port": 5432}
+    negotiation.learn(params, 160004)
+    assert negotiation.direct(params, {}) is None
+    negotiation.forget()
+    negotiation.learn(params, 170002)
+    assert negotiation.direct(params, {}) == {**params, "sslnegotiation": "direct", "connect_timeout": 3}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_a_child_that_connects_for_itself_leaves_the_parent_s_connection_alone(
+    server: LocalPostgres, settings_for: SettingsFor, connect: Connect
+) -> None:
+    """What gunicorn --preload and Celery's prefork do, with connections closed in the child as they should be."""
+    settings = settings_for(server)
+    parent = connect(settings)
+    assert one(parent) == 1
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if one(type(parent)(parent.settings_dict, "child")) == 1 else 1)
+        except BaseException:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert one(parent) == 1
