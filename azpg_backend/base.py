@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import select
 import time
+from collections.abc import Callable
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql.base import DatabaseWrapper as PostgresDatabaseWrapper
 
 from azpg_backend import explain, negotiation, policy, retry
 from azpg_backend.client import DatabaseClient
-from azpg_backend.options import Options
 
 # Seconds without a query after which a health check asks the server instead of looking at the socket. Until then the
 # keepalives have had no chance either to notice a server that vanished without a word.
 ASK_AFTER_IDLE = 30.0
+
+Connect = Callable[..., Any]
 
 
 class DatabaseWrapper(PostgresDatabaseWrapper):
@@ -26,9 +29,8 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
     """
 
     client_class = DatabaseClient
-    # Those of the last get_connection_params(), which Django calls before each get_new_connection().
-    _options = Options()
-    _plaintext = False
+    # That of the last get_connection_params(), which Django calls before each get_new_connection().
+    _plan: policy.Plan | None = None
     _used_at = 0.0
 
     def plan(self) -> policy.Plan:
@@ -36,49 +38,110 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         return policy.decide(self.alias, self.settings_dict, environ=os.environ)
 
     def get_connection_params(self) -> dict[str, Any]:
-        """Return what the driver's connect() gets. Raises ImproperlyConfigured where the settings are unsafe."""
-        plan = self.plan()
-        plan.raise_errors()
-        self._options = plan.options
-        self._plaintext = plan.plaintext
+        """Return what the driver's connect() gets, but for a token, which is added last.
+
+        Raises ImproperlyConfigured where the settings are unsafe.
+        """
+        self._plan = self.plan()
+        self._plan.raise_errors()
         params: dict[str, Any] = super().get_connection_params()
         params.pop("azpg", None)
-        params.update(plan.params)
+        params.update(self._plan.params)
         return params
+
+    @property
+    def pool(self) -> Any:
+        pool = super().pool
+        if pool is not None and self._plan is not None:
+            from azpg_backend import pooled
+
+            pooled.prepare(pool, self._authenticated, list(explain.secrets_of(self.settings_dict)))
+        return pool
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """Connect, going on for a while where the server is only restarting.
 
         A failure keeps the driver's type, text and traceback, and gains what it means and what to do.
         """
-        # A pool connects in threads of its own, with a patience of its own.
-        seconds = 0.0 if self.pool else self._options.connect_retry_seconds
-        connection = retry.connecting(
-            lambda: self._connect(conn_params), self.Database.OperationalError, seconds, self.alias
-        )
+        plan = self._plan or self.plan()
+        if self.pool:
+            # A pool connects in threads of its own, with a patience of its own.
+            connection = self._explained(super().get_new_connection)(conn_params)
+        else:
+            connect = self._authenticated(lambda **params: self._connect(params))
+            connection = retry.connecting(
+                lambda: connect(**conn_params),
+                self.Database.OperationalError,
+                plan.options.connect_retry_seconds,
+                self.alias,
+            )
         self._used_at = time.monotonic()
         return connection
 
+    def _authenticated(self, connect: Connect) -> Connect:
+        """Return connect, with a live Microsoft Entra token as its password where the settings ask for one."""
+        plan = self._plan or self.plan()
+        if plan.options.auth != "entra":
+            return connect
+        from azpg_backend import entra
+
+        provider = entra.provider_for(plan.options, plan.endpoints)
+
+        def with_token(**params: Any) -> Any:
+            def attempt(token: entra.Token) -> Any:
+                user = params.get("user") or entra.user_of(token, self.alias)
+                return connect(**{**params, "user": user, "password": token.value})
+
+            try:
+                return entra.connecting(provider, attempt, self.Database.OperationalError)
+            except entra.TokenError as error:
+                failure = self.Database.OperationalError(f"no Microsoft Entra token: {error}")
+                explain.add_reason(failure, self.alias, ())
+                raise failure from None
+
+        return with_token
+
     def _connect(self, conn_params: dict[str, Any]) -> Any:
-        direct = None if self.pool or self._plaintext else negotiation.direct(conn_params, os.environ)
+        plan = self._plan or self.plan()
+        direct = None if plan.plaintext else negotiation.direct(conn_params, os.environ)
+        connect = self._explained(super().get_new_connection)
         if direct is not None:
             try:
-                return super().get_new_connection(direct)
+                return connect(direct)
             except self.Database.OperationalError as error:
                 if not negotiation.refused(conn_params, error):
-                    explain.add_reason(error, self.alias, self.settings_dict)
                     raise
-        try:
-            connection = super().get_new_connection(conn_params)
-        except UnicodeDecodeError as error:
-            # psycopg2 decodes the server's message as UTF-8 and Django wraps only the driver's own exceptions.
-            raise self.Database.OperationalError(explain.unreadable(self.alias)) from error
-        except self.Database.Error as error:
-            explain.add_reason(error, self.alias, self.settings_dict)
-            raise
-        if not self._plaintext:
+        connection = connect(conn_params)
+        if not plan.plaintext:
             negotiation.learn(conn_params, connection.info.server_version)
         return connection
+
+    def _explained(self, connect: Connect) -> Connect:
+        """Return connect, with the reason and the way to a diagnosis added to its errors."""
+
+        def explaining(conn_params: dict[str, Any]) -> Any:
+            try:
+                return connect(conn_params)
+            except UnicodeDecodeError as error:
+                # psycopg2 decodes the server's message as UTF-8 and Django wraps only the driver's own exceptions.
+                raise self.Database.OperationalError(explain.unreadable(self.alias)) from error
+            except self.Database.Error as error:
+                secrets = [*explain.secrets_of(self.settings_dict), *filter(None, [conn_params.get("password")])]
+                explain.add_reason(error, self.alias, secrets, self._pool_failure())
+                raise
+
+        return explaining
+
+    def _pool_failure(self) -> str:
+        try:
+            pool = self.pool
+        except ImproperlyConfigured:
+            return ""
+        if pool is None:
+            return ""
+        from azpg_backend import pooled
+
+        return pooled.last_failure(pool)
 
     def create_cursor(self, name: str | None = None) -> Any:
         self._used_at = time.monotonic()

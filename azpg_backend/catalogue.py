@@ -84,6 +84,14 @@ CAUSES = (
         "USER must be the exact name of the identity that signs in: the UPN of a user, the display name of a group, "
         "service principal or managed identity. List them with SELECT * FROM pgaadauth_list_principals(false).",
     ),
+    Cause(
+        "login.token_failed",
+        r"no Microsoft Entra token",
+        "no identity of this process could get a token for the server",
+        "On Azure switch on the managed identity of the app or machine (a user-assigned one needs its client ID in "
+        "AZURE_CLIENT_ID or credential_kwargs); on a developer's machine run az login. The login service, such as "
+        "login.microsoftonline.com, must be reachable.",
+    ),
     # What the server says
     Cause(
         "login.no_hba_entry",

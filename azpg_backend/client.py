@@ -30,7 +30,15 @@ class DatabaseClient(PostgresDatabaseClient):
         params = {"dbname": "postgres"} if not settings_dict.get("NAME") and "service" not in plan.params else {}
         params |= {key: value for key, value in plan.params.items() if libpq.psql_knows(key, major)}
         env = {libpq.ENVIRONMENT[key]: str(value) for key, value in plan.params.items() if key in libpq.ENVIRONMENT}
-        if password := settings_dict.get("PASSWORD") or settings_dict["OPTIONS"].get("password"):
+        password = settings_dict.get("PASSWORD") or settings_dict["OPTIONS"].get("password")
+        if plan.options.auth == "entra":
+            from azpg_backend import entra
+
+            token = entra.provider_for(plan.options, plan.endpoints).get()
+            password = token.value
+            if "user" not in params:
+                params["user"] = entra.user_of(token, plan.alias)
+        if password:
             env["PGPASSWORD"] = str(password)
         return [cls.executable_name, "-d", libpq.conninfo(params), *parameters], env
 

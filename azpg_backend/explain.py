@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from django.apps import apps
@@ -13,11 +13,12 @@ from azpg_backend import catalogue, libpq, redact
 SEPARATOR = "\n-> "
 
 
-def add_reason(error: Exception, alias: str, settings_dict: Mapping[str, Any]) -> None:
+def add_reason(error: Exception, alias: str, secrets: Iterable[str], pool_failure: str = "") -> None:
     """Append to a driver's exception what its text means on Azure and which command tells more.
 
     The exception stays the same object, so that type, traceback, cause and the driver's own words are kept; a secret
     that a server sent back in its message is masked. No connection is made to find out more.
+    pool_failure: what a pool's own attempt to connect said, which the pool's exception keeps to itself.
     """
     text = str(error)
     if SEPARATOR in text:
@@ -26,9 +27,11 @@ def add_reason(error: Exception, alias: str, settings_dict: Mapping[str, Any]) -
         # Some Python releases turn what psycopg2 can't decode into an empty text instead of a UnicodeDecodeError.
         error.args = (unreadable(alias),)
         return
+    if pool_failure:
+        text = f"{text}: {driver_text(Exception(pool_failure))}"
     cause = catalogue.cause_of(text)
     reason = f"{cause.reason}. {cause.hint}" if cause else ""
-    parts = [redact.without(text, secrets_of(settings_dict)).rstrip("\n"), *filter(None, [reason]), _command(alias)]
+    parts = [redact.without(text, secrets).rstrip("\n"), *filter(None, [reason]), _command(alias)]
     error.args = (SEPARATOR.join(parts), *error.args[1:])
 
 

@@ -77,6 +77,25 @@ def not_loopback(place: Place, host: str) -> Finding:
     )
 
 
+def entra_with_password(place: Place) -> Finding:
+    return Finding(
+        "settings.invalid",
+        "azpg.E006",
+        f"{place} is set, but OPTIONS['azpg']['auth'] is 'entra': there the password is a token that the engine "
+        "fetches itself.",
+        "Remove the password, or set auth to 'password'.",
+    )
+
+
+def entra_needs(place: Place, value: object, why: str, hint: str) -> Finding:
+    return Finding(
+        "settings.weak_tls",
+        "azpg.E007",
+        f"{place} is {value!r} while OPTIONS['azpg']['auth'] is 'entra': {why}.",
+        hint,
+    )
+
+
 def verify_ca(place: Place) -> Finding:
     return Finding(
         "settings.verify_ca",

@@ -132,6 +132,8 @@ class _Decision:
             self._add_tls(params)
         for keyword, value in TIMEOUTS.items():
             self._default(params, keyword, value)
+        if parsed.auth == "entra":
+            self._judge_entra(params, parsed)
         self._judge_habits(endpoints)
         shown = {key: value for key, value in params.items() if key not in libpq.SECRET_KEYWORDS}
         return Plan(self.alias, shown, tuple(self.findings), endpoints, parsed, plaintext)
@@ -329,6 +331,33 @@ class _Decision:
     def _default(self, params: dict[str, Any], keyword: str, value: Any) -> None:
         if keyword not in params and self.knows(keyword):
             params[keyword] = value
+
+    def _judge_entra(self, params: dict[str, Any], parsed: Options) -> None:
+        """A token is a password that the server reads in the clear: only TLS to the right server protects it."""
+        for key, given in (
+            ("PASSWORD", self.settings.get("PASSWORD")),
+            ("password", self.user_options.get("password")),
+        ):
+            if given:
+                self._add(find.entra_with_password(self.place(key)))
+        strict = "only verify-full keeps the token from another server"
+        if params.get("sslmode") == "verify-ca":
+            self._add(find.entra_needs(self.place("sslmode"), "verify-ca", strict, "Remove sslmode."))
+        if parsed.plaintext_on_loopback:
+            place = self.place("azpg.plaintext_on_loopback")
+            self._add(find.entra_needs(place, True, strict, "Remove plaintext_on_loopback, or use auth 'password'."))
+        if params.get("channel_binding") == "require":
+            hint = "Remove channel_binding from this alias."
+            problem = "is 'require', which a login with a Microsoft Entra token can't do"
+            self._add(find.invalid(self.place("channel_binding"), problem, hint))
+        methods = str(params.get("require_auth") or "")
+        if methods and "password" not in methods.replace(" ", "").split(","):
+            problem = f"is {methods!r}, which excludes 'password', the way a Microsoft Entra token is sent"
+            self._add(find.invalid(self.place("require_auth"), problem, "Remove require_auth from this alias."))
+        # What the environment asks of passwords must not stop a token.
+        for keyword, value in (("channel_binding", "prefer"), ("require_auth", "password,scram-sha-256,md5")):
+            if self._effective(params, keyword):
+                self._default(params, keyword, value)
 
     # What works today and fails on a bad day
 
