@@ -372,6 +372,9 @@ class _Decision:
                 self._add(find.server_side_cursors(self.place("PORT"), pooled[0]))
             if self.user_options.get("options"):
                 self._add(find.startup_parameter(self.place("options"), pooled[0]))
+            for key in ("assume_role", "prepare_threshold"):
+                if self.user_options.get(key) is not None:
+                    self._add(find.session_state(self.place(key), pooled[0]))
         if self.settings.get("CONN_MAX_AGE", 0) != 0 and not self.settings.get("CONN_HEALTH_CHECKS"):
             self._add(find.health_checks(self.place("CONN_MAX_AGE")))
 

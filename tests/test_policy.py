@@ -312,6 +312,10 @@ def test_what_is_given_is_not_changed() -> None:
         ({"USER": "myadmin@mydemoserver"}, "azpg.W003"),
         ({"PORT": "6432"}, "azpg.W004"),
         ({"PORT": 6432, "DISABLE_SERVER_SIDE_CURSORS": True, "OPTIONS": {"options": "-c x=y"}}, "azpg.W005"),
+        (
+            {"PORT": 6432, "DISABLE_SERVER_SIDE_CURSORS": True, "OPTIONS": {"assume_role": "owner"}},
+            "azpg.W012",
+        ),
         ({"CONN_MAX_AGE": 600}, "azpg.W006"),
         ({"CONN_MAX_AGE": None}, "azpg.W006"),
         ({"OPTIONS": {"sslrootcert": "system"}}, "azpg.W007"),

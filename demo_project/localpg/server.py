@@ -73,7 +73,7 @@ class LocalPostgres:
         self.settings = {**_SETTINGS, **({} if durable else _FAST), **(settings or {})}
         self.hba = tuple(hba)
         self._bin = Path(bin_dir) if bin_dir is not None else find_binaries()
-        self._account = _account()
+        self._account = account()
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = Path()
         self._data = Path()
@@ -165,7 +165,7 @@ class LocalPostgres:
     def start(self) -> None:
         """Start the server and wait until it takes connections."""
         for _ in range(5):
-            self.port = self.port or _free_port()
+            self.port = self.port or free_port()
             if self._try_start():
                 return
             if "Address already in use" not in self.log():
@@ -311,7 +311,7 @@ class LocalPostgres:
         )
 
 
-def _account() -> dict[str, Any]:
+def account() -> dict[str, Any]:
     """Return the account for subprocess to switch to: {} unless this is root."""
     if os.name != "posix" or os.geteuid() != 0:
         return {}
@@ -326,7 +326,7 @@ def _account() -> dict[str, Any]:
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LocalPostgres.host, 0))
         return int(probe.getsockname()[1])

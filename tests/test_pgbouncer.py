@@ -1,0 +1,208 @@
+"""A real PgBouncer over TLS in transaction mode, as Azure's built-in one is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connections, transaction
+from django.db.utils import DatabaseError, OperationalError
+
+from azpg_backend import negotiation
+from demo_project.localpg import Chain, LocalPostgres
+from demo_project.localpg.server import account, free_port
+from demo_project.notes.models import Note
+from tests.conftest import PASSWORD, Settings, SettingsFor
+from tests.diagnosis.conftest import Check, check, codes, report
+
+__all__ = ["check", "report"]
+
+PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
+
+Connect = Callable[..., Any]
+Databases = Callable[..., None]
+
+CONFIGURATION = """
+[databases]
+* = host=127.0.0.1 port={server_port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = plain
+auth_file = {folder}/users.txt
+pool_mode = transaction
+default_pool_size = 3
+client_tls_sslmode = require
+client_tls_key_file = {folder}/server.key
+client_tls_cert_file = {folder}/server.pem
+server_tls_sslmode = verify-ca
+server_tls_ca_file = {folder}/root.pem
+"""
+
+
+@pytest.fixture(scope="module")
+def pgbouncer_port(server: LocalPostgres, chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    assert PROGRAM is not None
+    folder = tmp_path_factory.mktemp("pgbouncer")
+    port = free_port()
+    files = {
+        "pgbouncer.ini": CONFIGURATION.format(server_port=server.port, port=port, folder=folder),
+        "users.txt": f'"app" "{PASSWORD}"\n',
+        "server.key": chain.key_pem,
+        "server.pem": chain.server_pem,
+        "root.pem": chain.root_pem,
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    # Like PostgreSQL it refuses to run as root.
+    switch = account()
+    if switch:
+        for path in [folder, *folder.iterdir()]:
+            os.chown(path, switch["user"], switch["group"])
+        for parent in folder.parents:
+            if str(parent).startswith(str(tmp_path_factory.getbasetemp().parent)):
+                parent.chmod(0o711)
+    with open(folder / "log", "wb") as log:
+        running = subprocess.Popen([PROGRAM, folder / "pgbouncer.ini"], stdout=log, stderr=log, **switch)
+    try:
+        for _ in range(100):
+            if "process up" in (folder / "log").read_text():
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail((folder / "log").read_text())
+        yield port
+    finally:
+        running.terminate()
+        running.wait(10)
+
+
+@pytest.fixture
+def pooled(server: LocalPostgres, settings_for: SettingsFor, pgbouncer_port: int) -> Iterator[Settings]:
+    negotiation.forget()
+    yield settings_for(server, PORT=pgbouncer_port, DISABLE_SERVER_SIDE_CURSORS=True)
+    negotiation.forget()
+
+
+def test_verified_tls_to_pgbouncer(pooled: Settings, connect: Connect, tmp_path: Path) -> None:
+    with connect(pooled).cursor() as cursor:
+        cursor.execute("SELECT 1")
+    with pytest.raises(OperationalError, match="does not match host name"):
+        connect({**pooled, "HOST": "other.postgres.database.azure.com"}).cursor()
+
+
+def test_the_check_through_pgbouncer(pooled: Settings, check: Check) -> None:
+    steps = check(pooled)
+    assert codes(steps) == []
+    assert steps["session"].detail["tls"] is True
+
+
+def test_later_connections_work_where_pgbouncer_is_too_old_for_direct_tls(pooled: Settings, connect: Connect) -> None:
+    """Before 1.25 it does not know direct TLS, while the server behind it says that it is new enough."""
+    for _ in range(4):
+        wrapper = connect(pooled)
+        started = time.monotonic()
+        with wrapper.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        wrapper.close()
+        assert time.monotonic() - started < 5
+    started = time.monotonic()
+    wrapper = connect(pooled)
+    wrapper.ensure_connection()
+    assert time.monotonic() - started < 1
+
+
+@pytest.fixture
+def notes(pooled: Settings, databases: Databases) -> Iterator[None]:
+    databases(default=pooled)
+    with connections["default"].schema_editor() as editor:
+        editor.create_model(Note)
+    Note.objects.bulk_create([Note(text=str(number)) for number in range(500)])
+    yield
+    with connections["default"].schema_editor() as editor:
+        editor.delete_model(Note)
+
+
+def busy(connect: Connect, settings: Settings, count: int) -> list[Any]:
+    """Other clients in a transaction, which keep the server connections that were free."""
+    others = [connect(settings, f"other{number}") for number in range(count)]
+    for other in others:
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    return others
+
+
+def test_iterator_works_without_server_side_cursors_and_breaks_with_them(
+    pooled: Settings, connect: Connect, notes: None
+) -> None:
+    rows = Note.objects.iterator(chunk_size=50)
+    next(rows)
+    others = busy(connect, pooled, 2)
+    assert len(list(rows)) == 499
+    for other in others:
+        other.close()
+    # The naive configuration: the next chunk is asked of another server connection.
+    connections["default"].settings_dict["DISABLE_SERVER_SIDE_CURSORS"] = False
+    rows = Note.objects.iterator(chunk_size=50)
+    next(rows)
+    others = busy(connect, pooled, 2)
+    try:
+        # Django closes the cursor without wrapping the driver's error.
+        with pytest.raises((DatabaseError, connections["default"].Database.Error), match="cursor .* does not exist"):
+            list(rows)
+    finally:
+        connections["default"].close()
+        for other in others:
+            other.close()
+
+
+def test_transactions_stay_on_one_server_connection(pooled: Settings, connect: Connect, notes: None) -> None:
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        Note.objects.create(text="never")
+        others = busy(connect, pooled, 2)
+        assert Note.objects.filter(text="never").exists()
+        for other in others:
+            other.close()
+        raise ZeroDivisionError
+    assert not Note.objects.filter(text="never").exists()
+
+
+def test_a_health_check_through_pgbouncer(pooled: Settings, connect: Connect, server: LocalPostgres) -> None:
+    wrapper = connect({**pooled, "CONN_HEALTH_CHECKS": True, "CONN_MAX_AGE": None})
+    with wrapper.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    assert wrapper.is_usable()
+    # PgBouncer replaces a server connection that died; its client's own stays.
+    server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")
+    time.sleep(0.3)
+    assert wrapper.is_usable()
+    with wrapper.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+@pytest.mark.parametrize("options", [{"options": "-c statement_timeout=5000"}, {"options": "-c search_path=public"}])
+def test_start_up_settings_are_refused_in_words(pooled: Settings, check: Check, options: dict[str, str]) -> None:
+    steps = check({**pooled, "OPTIONS": {**pooled["OPTIONS"], **options}})
+    assert codes(steps) == ["login.failed"]
+    assert "unsupported startup parameter" in steps["login"].message
+    assert "ALTER ROLE" in (steps["login"].hint or "")
+
+
+def test_channel_binding_is_refused_in_words(pooled: Settings, check: Check) -> None:
+    steps = check({**pooled, "OPTIONS": {**pooled["OPTIONS"], "channel_binding": "require"}})
+    assert codes(steps) == ["login.failed"]
+    assert "channel_binding" in (steps["login"].hint or "")
+
+
+def test_an_unknown_database_and_a_wrong_password(pooled: Settings, check: Check) -> None:
+    assert codes(check({**pooled, "PASSWORD": "wrong"})) == ["login.wrong_password"]
+    assert codes(check({**pooled, "NAME": "nope"})) == ["login.unknown_database"]
