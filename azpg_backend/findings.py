@@ -154,8 +154,8 @@ def session_state(place: Place, port: int) -> Finding:
     return Finding(
         "settings.invalid",
         "azpg.W012",
-        f"{place} is set, but port {port} is Azure's built-in PgBouncer: in transaction mode what one client sets on its "
-        "session stays with the server connection and reaches other clients.",
+        f"{place} is set, but port {port} is Azure's built-in PgBouncer: in transaction mode what one client sets on "
+        "its session stays with the server connection and reaches other clients.",
         "Use port 5432 for this alias, or remove it (for assume_role: let the login role own the objects).",
     )
 
