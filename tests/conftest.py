@@ -10,6 +10,7 @@ from typing import Any
 import django
 import pytest
 
+from azpg_backend import negotiation
 from demo_project.localpg import Chain, LocalPostgres, azure_chain
 
 # Variables by which libpq, OpenSSL, requests and azure-identity would bring this machine's configuration into a test.
@@ -47,6 +48,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     for name in list(os.environ):
         if name.startswith(_PREFIXES) or name.upper() in _NAMES:
             monkeypatch.delenv(name)
+    # What the process has learned of a port belongs to the server that had it before.
+    negotiation.forget()
     # libpq looks into the home folder, for ~/.postgresql, ~/.pgpass and ~/.pg_service.conf.
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
 

@@ -16,7 +16,6 @@ import pytest
 from django.db import connections, transaction
 from django.db.utils import DatabaseError, OperationalError
 
-from azpg_backend import negotiation
 from demo_project.localpg import Chain, LocalPostgres
 from demo_project.localpg.server import account, free_port
 from demo_project.notes.models import Note
@@ -88,10 +87,8 @@ def pgbouncer_port(server: LocalPostgres, chain: Chain, tmp_path_factory: pytest
 
 
 @pytest.fixture
-def pooled(server: LocalPostgres, settings_for: SettingsFor, pgbouncer_port: int) -> Iterator[Settings]:
-    negotiation.forget()
-    yield settings_for(server, PORT=pgbouncer_port, DISABLE_SERVER_SIDE_CURSORS=True)
-    negotiation.forget()
+def pooled(server: LocalPostgres, settings_for: SettingsFor, pgbouncer_port: int) -> Settings:
+    return settings_for(server, PORT=pgbouncer_port, DISABLE_SERVER_SIDE_CURSORS=True)
 
 
 def test_verified_tls_to_pgbouncer(pooled: Settings, connect: Connect, tmp_path: Path) -> None:

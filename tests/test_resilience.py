@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,13 +21,6 @@ from tests import servers
 from tests.conftest import PASSWORD, Settings, SettingsFor
 
 Connect = Callable[..., Any]
-
-
-@pytest.fixture(autouse=True)
-def nothing_learned() -> Iterator[None]:
-    negotiation.forget()
-    yield
-    negotiation.forget()
 
 
 def retrying(settings: Settings, seconds: float) -> Settings:
