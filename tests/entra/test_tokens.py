@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -219,6 +220,7 @@ def test_a_child_process_does_not_wait_for_its_parent_s_lock() -> None:
     stub.delay = 0
     child = os.fork()
     if child == 0:
+        signal.alarm(10)
         os._exit(0 if entra.provider_for(options, []).get().value else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     entra.forget()
