@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from OpenSSL.crypto import X509, PKey
 
 from demo_project.localpg import Authority, Chain, azure_chain
 from demo_project.localpg.certificates import (
@@ -290,6 +292,18 @@ def weak_intermediate() -> Presented:
     key = new_key()
     leaf = intermediate.issue(HOST, key, Profile(names=(HOST,)))
     return Presented(pem(leaf, intermediate.certificate), key_pem(key), root.pem)
+
+
+@case("SHA-1 in the server's certificate", "weak")
+def weak_signature() -> Presented:
+    root = Authority.root("Root", key=new_key(2048))
+    key = new_key()
+    leaf = X509.from_cryptography(root.issue(HOST, key, Profile(names=(HOST,), purposes=SERVER_AUTH)))
+    with warnings.catch_warnings():
+        # cryptography refuses to sign with SHA-1; pyOpenSSL does it, and calls that way outdated.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        leaf.sign(PKey.from_cryptography_key(root.key), "sha1")
+    return Presented(pem(leaf.to_cryptography()), key_pem(key), root.pem)
 
 
 # The file's own traps
