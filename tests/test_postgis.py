@@ -15,6 +15,7 @@ from tests.conftest import SettingsFor
 
 PROGRAM = """
 import json, sys
+import pyogrio, shapely  # so that the libraries beside GDAL and GEOS are loaded
 import django
 from django.conf import settings
 database, gdal, geos = json.loads(sys.argv[1])
