@@ -21,7 +21,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from azpg_backend import catalogue, explain, hosts, redact
-from azpg_backend.hosts import Endpoint
+from azpg_backend.hosts import Cloud, Endpoint
 from azpg_backend.options import Options
 
 logger = logging.getLogger("azpg_backend")
@@ -167,14 +167,20 @@ def provider_for(options: Options, endpoints: Sequence[Endpoint]) -> TokenProvid
     identity = credential if isinstance(credential, str) or credential is None else id(credential)
     key = (identity, tuple(sorted((name, repr(value)) for name, value in options.credential_kwargs.items())), scope)
     secrets = [value for value in options.credential_kwargs.values() if isinstance(value, str) and len(value) >= 4]
-    return _providers.setdefault(key, TokenProvider(lambda: make_credential(options), scope, secrets))
+    return _providers.setdefault(key, TokenProvider(lambda: make_credential(options, cloud), scope, secrets))
 
 
-def make_credential(options: Options) -> Any:
-    """Make the credential that the options describe. Raises ImproperlyConfigured where it can't be imported."""
+def make_credential(options: Options, cloud: Cloud) -> Any:
+    """Make the credential that the options describe. Raises ImproperlyConfigured where it can't be imported.
+
+    The default one asks the login service of the server's cloud, unless AZURE_AUTHORITY_HOST names another.
+    """
     credential = options.credential
+    arguments = dict(options.credential_kwargs)
     if credential is None:
         credential = "azure.identity.DefaultAzureCredential"
+        if "AZURE_AUTHORITY_HOST" not in os.environ:
+            arguments.setdefault("authority", cloud.authority)
     if isinstance(credential, str):
         try:
             credential = import_string(credential)
@@ -184,7 +190,7 @@ def make_credential(options: Options) -> Any:
                 f"OPTIONS['azpg']['credential'] {credential!r} can't be imported ({error}).{install}"
             ) from error
     if isinstance(credential, type) or not hasattr(credential, "get_token"):
-        credential = credential(**options.credential_kwargs)
+        credential = credential(**arguments)
     return credential
 
 

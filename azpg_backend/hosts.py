@@ -13,11 +13,12 @@ PGBOUNCER_PORTS = frozenset({6432, 8432})
 
 @dataclass(frozen=True)
 class Cloud:
-    """An Azure cloud, named as the Azure CLI names it."""
+    """An Azure cloud, named as the Azure CLI names it. authority: where its Microsoft Entra tokens are issued."""
 
     name: str
     suffix: str
     token_resource: str
+    authority: str
 
     @property
     def scope(self) -> str:
@@ -26,21 +27,29 @@ class Cloud:
 
 
 CLOUDS = (
-    Cloud("AzureCloud", ".postgres.database.azure.com", "https://ossrdbms-aad.database.windows.net"),
+    Cloud(
+        "AzureCloud",
+        ".postgres.database.azure.com",
+        "https://ossrdbms-aad.database.windows.net",
+        "https://login.microsoftonline.com",
+    ),
     Cloud(
         "AzureUSGovernment",
         ".postgres.database.usgovcloudapi.net",
         "https://ossrdbms-aad.database.usgovcloudapi.net",
+        "https://login.microsoftonline.us",
     ),
     Cloud(
         "AzureChinaCloud",
         ".postgres.database.chinacloudapi.cn",
         "https://ossrdbms-aad.database.chinacloudapi.cn",
+        "https://login.chinacloudapi.cn",
     ),
     Cloud(
         "AzureBleuCloud",
         ".postgres.database.sovcloud-api.fr",
         "https://ossrdbms-aad.database.sovcloud-api.fr",
+        "https://login.sovcloud-identity.fr",
     ),
 )
 

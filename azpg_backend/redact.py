@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
 MASK = "********"
+# A JSON Web Token (RFC 7519): its head, a JSON object in base64, starts with these letters.
+_TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?")
 
 
 def printable(text: str, limit: int = 500) -> str:
@@ -24,7 +27,11 @@ def _is_plain(character: str) -> bool:
 
 
 def without(text: str, secrets: Iterable[str]) -> str:
-    """Replace every occurrence of the secrets: a server that was given one could send it back in its message."""
+    """Replace every occurrence of the secrets: a server that was given one could send it back in its message.
+
+    What looks like a token is masked too: a library's or a server's text may hold one that is not known here.
+    """
+    text = _TOKEN.sub(MASK, text)
     for secret in secrets:
         text = text.replace(secret, MASK)
     return text

@@ -17,11 +17,12 @@ from django.core import checks
 from django.core.management import call_command
 from django.db import connections
 
-from azpg_backend import explain, options, policy
+from azpg_backend import explain, options, policy, redact
 from azpg_backend.base import DatabaseWrapper
 from demo_project.localpg import Chain, LocalPostgres
 from tests import servers
 from tests.conftest import SettingsFor
+from tests.entra.identity import unsigned_token
 
 SENTINEL = "s3ntinel-9f2c"
 
@@ -117,6 +118,11 @@ def test_a_server_that_sends_the_password_back(chain: Chain, at_port: Any, datab
             text = outputs(run)
             assert "no such password: ********" in text
             assert text.replace("'", "").count(SENTINEL) == 0
+
+
+def test_what_looks_like_a_token_is_masked() -> None:
+    token = unsigned_token({"aud": "x", "oid": "y"})
+    assert redact.without(f"the token {token} was refused", []) == "the token ******** was refused"
 
 
 def test_what_is_no_secret_is_not_masked() -> None:

@@ -12,6 +12,7 @@ import contextlib
 import json
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -63,7 +64,7 @@ class IdentityEndpoint:
 
     def issue(self, resource: str) -> dict[str, Any]:
         end = time.time() + self.lifetime
-        token = unsigned_token({**self.claims, "exp": int(end), "jti": len(self.given)}, self.size)
+        token = unsigned_token({**self.claims, "exp": int(end), "jti": uuid.uuid4().hex}, self.size)
         self.given.append(token)
         self.server.sql(f"ALTER ROLE \"{self.role}\" PASSWORD '{token}' VALID UNTIL 'epoch'")
         self.server.sql(f"ALTER ROLE \"{self.role}\" VALID UNTIL '{time.strftime('%F %T+00', time.gmtime(end + 1))}'")

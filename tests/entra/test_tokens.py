@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.utils import OperationalError
 
-from azpg_backend import entra
+from azpg_backend import entra, hosts
 from azpg_backend.options import Options
 from demo_project.localpg import Chain, LocalPostgres
 from tests.conftest import Settings, SettingsFor
@@ -103,6 +103,32 @@ def test_the_scope_follows_the_cloud(host: str, resource: str) -> None:
     assert provider.scope == f"{resource}/.default"
     own = entra.provider_for(Options(auth="entra", scope="https://own/.default"), [Endpoint(host, "", 5432)])
     assert own.scope == "https://own/.default"
+
+
+@pytest.mark.parametrize(
+    ("host", "environ", "authority"),
+    [
+        ("a.postgres.database.azure.com", {}, "https://login.microsoftonline.com"),
+        ("a.postgres.database.usgovcloudapi.net", {}, "https://login.microsoftonline.us"),
+        ("a.postgres.database.chinacloudapi.cn", {}, "https://login.chinacloudapi.cn"),
+        ("a.postgres.database.usgovcloudapi.net", {"AZURE_AUTHORITY_HOST": "https://own"}, None),
+    ],
+)
+def test_the_default_credential_asks_the_cloud_s_login_service(
+    monkeypatch: pytest.MonkeyPatch, host: str, environ: dict[str, str], authority: str | None
+) -> None:
+    import azure.identity
+
+    given: list[Any] = []
+    monkeypatch.setattr(
+        azure.identity, "DefaultAzureCredential", type("Fake", (), {"__init__": lambda self, **k: given.append(k)})
+    )
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    cloud = hosts.cloud_of(host)
+    assert cloud is not None
+    entra.make_credential(Options(auth="entra"), cloud)
+    assert given == [{"authority": authority} if authority else {}]
 
 
 @pytest.mark.parametrize("size", [1500, 4000])
