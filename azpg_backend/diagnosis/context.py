@@ -54,6 +54,11 @@ class Context:
         """The file libpq would read; with plaintext_on_loopback, the packaged roots."""
         return str(self.plan.params.get("sslrootcert", trust.BUNDLE))
 
+    @property
+    def system_roots(self) -> bool:
+        """Whether libpq trusts what its own OpenSSL finds, which nobody else can look into."""
+        return self.ca_file == "system"
+
     def close(self) -> None:
         """Close what the steps left open; a connection that is broken can't be closed any better."""
         for sock in self.sockets.values():

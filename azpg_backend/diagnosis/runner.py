@@ -97,11 +97,15 @@ def _missing(step: str, context: Context, results: dict[str, StepResult]) -> str
     }
     if step in needs and not needs[step][1]:
         return f"needs {needs[step][0]}"
+    if step == "certificate" and context.system_roots:
+        return "sslrootcert=system: only the driver's own OpenSSL knows these roots"
     if step == "certificate" and not context.ca_usable:
         return "needs ca"
     if step == "login":
         if context.plan.errors:
             return "needs settings"
+        if context.system_roots:
+            return "" if context.handshakes else "needs tls"
         if not context.plan.plaintext and not context.trusted:
             return "needs certificate"
         if context.plan.plaintext and context.remote and not context.sockets:

@@ -117,6 +117,17 @@ def test_the_packaged_roots(server: LocalPostgres, settings_for: SettingsFor, ch
     assert "'Demo Global Root G2'" in steps["certificate"].message
 
 
+def test_the_system_s_roots_are_left_to_libpq(
+    server: LocalPostgres, settings_for: SettingsFor, check: Check, monkeypatch: pytest.MonkeyPatch, root_file: str
+) -> None:
+    settings = settings_for(server, {"sslrootcert": "system"})
+    steps = check(settings)
+    assert codes(steps) == ["settings.invalid", "login.tls_refused"]
+    assert steps["certificate"].status is Status.SKIP
+    monkeypatch.setenv("SSL_CERT_FILE", root_file)
+    assert codes(check(settings)) == ["settings.invalid"]
+
+
 def test_a_missing_ca_file_is_written(
     server: LocalPostgres, settings_for: SettingsFor, check: Check, tmp_path: Path
 ) -> None:
