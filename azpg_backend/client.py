@@ -32,9 +32,14 @@ class DatabaseClient(PostgresDatabaseClient):
         env = {libpq.ENVIRONMENT[key]: str(value) for key, value in plan.params.items() if key in libpq.ENVIRONMENT}
         password = settings_dict.get("PASSWORD") or settings_dict["OPTIONS"].get("password")
         if plan.options.auth == "entra":
+            from django.core.management.base import CommandError
+
             from azpg_backend import entra
 
-            token = entra.provider_for(plan.options, plan.endpoints).get()
+            try:
+                token = entra.provider_for(plan.options, plan.endpoints).get()
+            except entra.TokenError as error:
+                raise CommandError(f"no Microsoft Entra token: {error}") from None
             password = token.value
             if "user" not in params:
                 params["user"] = entra.user_of(token, plan.alias)

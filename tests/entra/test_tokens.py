@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.utils import OperationalError
 
@@ -418,6 +419,14 @@ def test_dbshell_gets_a_token(settings: Settings, endpoint: IdentityEndpoint) ->
     assert environment is not None
     assert environment["PGPASSWORD"] == endpoint.given[-1]
     assert not any(endpoint.given[-1] in argument for argument in arguments)
+
+
+def test_dbshell_without_a_token_says_so(settings: Settings, endpoint: IdentityEndpoint) -> None:
+    from azpg_backend.client import DatabaseClient
+
+    endpoint.fault = no_token
+    with pytest.raises(CommandError, match="no Microsoft Entra token"):
+        DatabaseClient.settings_to_cmd_args_env(settings, [])
 
 
 def test_the_check_shows_who_logs_in(settings: Settings, check: Check, endpoint: IdentityEndpoint) -> None:
