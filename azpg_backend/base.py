@@ -18,6 +18,9 @@ from azpg_backend.client import DatabaseClient
 # keepalives have had no chance either to notice a server that vanished without a word.
 ASK_AFTER_IDLE = 30.0
 
+# libpq's PQTRANS_IDLE, in both drivers.
+_IDLE = 0
+
 Connect = Callable[..., Any]
 
 
@@ -150,16 +153,18 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
     def is_usable(self) -> bool:
         """Whether the connection works, without a round trip where the socket can tell.
 
-        The server is asked (as Django does, with SELECT 1) after an error, after 30 seconds without a query, and
-        where something has arrived that nobody asked for: the end of the connection, or a last message before it.
+        The server is asked (as Django does, with SELECT 1) after an error, within a transaction (which may have
+        failed, and then nothing works in it), after 30 seconds without a query, and where something has arrived that
+        nobody asked for: the end of the connection, or a last message before it.
         """
         if self.connection is None or self.connection.closed:
             return False
         idle = time.monotonic() - self._used_at
-        if self.errors_occurred or idle > ASK_AFTER_IDLE or _has_arrived(self.connection.fileno()):
-            usable: bool = super().is_usable()
-            return usable
-        return True
+        quiet = idle <= ASK_AFTER_IDLE and self.connection.info.transaction_status == _IDLE
+        if quiet and not self.errors_occurred and not _has_arrived(self.connection.fileno()):
+            return True
+        usable: bool = super().is_usable()
+        return usable
 
 
 def _has_arrived(descriptor: int) -> bool:

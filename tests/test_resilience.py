@@ -200,6 +200,18 @@ def test_a_good_connection_costs_no_round_trip(
         wrapper.close()
 
 
+def test_a_failed_transaction_is_not_usable(server: LocalPostgres, settings_for: SettingsFor, connect: Connect) -> None:
+    """As Django says too, which asks before it checks constraints at the end of a test."""
+    wrapper = connect(settings_for(server))
+    wrapper.set_autocommit(False)
+    with pytest.raises(wrapper.Database.Error), wrapper.connection.cursor() as cursor:
+        cursor.execute("SELECT nothing_of_this_name")
+    assert not wrapper.errors_occurred
+    assert not wrapper.is_usable()
+    wrapper.rollback()
+    assert wrapper.is_usable()
+
+
 ENDINGS: dict[str, Callable[[LocalPostgres, int], object]] = {
     "terminated": lambda server, pid: server.sql(f"SELECT pg_terminate_backend({pid})"),
     "orderly restart": lambda server, pid: server.restart(),
