@@ -15,3 +15,4 @@ class AzpgConfig(AppConfig):
         # seen by every manage.py command.
         register(checks.check_settings, "azpg")
         register(checks.check_ca_files, "azpg")
+        register(checks.check_azure_identity, "azpg")

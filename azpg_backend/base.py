@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import select
 import time
 from collections.abc import Callable
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql.base import DatabaseWrapper as PostgresDatabaseWrapper
 
-from azpg_backend import explain, negotiation, policy, retry
+from azpg_backend import explain, negotiation, plans, retry
 from azpg_backend.client import DatabaseClient
+from azpg_backend.policy import Plan
 
 # Seconds without a query after which a health check asks the server instead of looking at the socket. Until then the
 # keepalives have had no chance either to notice a server that vanished without a word.
@@ -21,7 +20,7 @@ ASK_AFTER_IDLE = 30.0
 # libpq's PQTRANS_IDLE, in both drivers.
 _IDLE = 0
 
-Connect = Callable[..., Any]
+Connect = Callable[[dict[str, Any]], Any]
 
 
 class DatabaseWrapper(PostgresDatabaseWrapper):
@@ -33,23 +32,23 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
 
     client_class = DatabaseClient
     # That of the last get_connection_params(), which Django calls before each get_new_connection().
-    _plan: policy.Plan | None = None
+    _plan: Plan | None = None
     _used_at = 0.0
 
-    def plan(self) -> policy.Plan:
-        """Decide afresh what this alias asks of libpq: settings and environment may have changed."""
-        return policy.decide(self.alias, self.settings_dict, environ=os.environ)
+    def plan(self) -> Plan:
+        """Return what this alias asks of libpq, with settings and environment as they are now."""
+        return plans.plan_of(self.alias, self.settings_dict)
 
     def get_connection_params(self) -> dict[str, Any]:
         """Return what the driver's connect() gets, but for a token, which is added last.
 
         Raises ImproperlyConfigured where the settings are unsafe.
         """
-        self._plan = self.plan()
-        self._plan.raise_errors()
+        plan = self._plan = self.plan()
+        plan.raise_errors()
         params: dict[str, Any] = super().get_connection_params()
         params.pop("azpg", None)
-        params.update(self._plan.params)
+        params.update(plan.params)
         return params
 
     @property
@@ -58,7 +57,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         if pool is not None and self._plan is not None:
             from azpg_backend import pooled
 
-            pooled.prepare(pool, self._authenticated, list(explain.secrets_of(self.settings_dict)))
+            pooled.prepare(pool, lambda connect: self._authenticated(self._explained(connect)))
         return pool
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
@@ -69,11 +68,11 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         plan = self._plan or self.plan()
         if self.pool:
             # A pool connects in threads of its own, with a patience of its own.
-            connection = self._explained(super().get_new_connection)(conn_params)
+            connection = self._from_pool(conn_params)
         else:
-            connect = self._authenticated(lambda **params: self._connect(params))
+            connect = self._authenticated(lambda params: self._connect(plan, params))
             connection = retry.connecting(
-                lambda: connect(**conn_params),
+                lambda: connect(conn_params),
                 self.Database.OperationalError,
                 plan.options.connect_retry_seconds,
                 self.alias,
@@ -81,42 +80,53 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         self._used_at = time.monotonic()
         return connection
 
+    def _from_pool(self, conn_params: dict[str, Any]) -> Any:
+        from azpg_backend import pooled
+
+        try:
+            return super().get_new_connection(conn_params)
+        except self.Database.Error as error:
+            secrets = explain.secrets_of(self.settings_dict)
+            explain.add_reason(error, self.alias, secrets, pooled.last_failure(self.pool))
+            raise
+
     def _authenticated(self, connect: Connect) -> Connect:
         """Return connect, with a live Microsoft Entra token as its password where the settings ask for one."""
         plan = self._plan or self.plan()
         if plan.options.auth != "entra":
             return connect
         from azpg_backend import entra
+        from azpg_backend.tokens import TokenError
 
-        provider = entra.provider_for(plan.options, plan.endpoints)
-
-        def with_token(**params: Any) -> Any:
-            def attempt(token: entra.Token) -> Any:
-                user = params.get("user") or entra.user_of(token, self.alias)
-                return connect(**{**params, "user": user, "password": token.value})
+        def with_token(conn_params: dict[str, Any]) -> Any:
+            def attempt(user: str, password: str) -> Any:
+                return connect({**conn_params, "user": user, "password": password})
 
             try:
-                return entra.connecting(provider, attempt, self.Database.OperationalError)
-            except entra.TokenError as error:
-                failure = self.Database.OperationalError(f"no Microsoft Entra token: {error}")
-                explain.add_reason(failure, self.alias, ())
-                raise failure from None
+                return entra.connecting(plan, attempt, self.Database.OperationalError)
+            except TokenError as error:
+                problem = explain.no_token(str(error), self.alias)
+            raise self.Database.OperationalError(problem)
 
         return with_token
 
-    def _connect(self, conn_params: dict[str, Any]) -> Any:
-        plan = self._plan or self.plan()
-        direct = None if plan.plaintext else negotiation.direct(conn_params, os.environ)
+    def _connect(self, plan: Plan, conn_params: dict[str, Any]) -> Any:
+        """Connect once; directly, where that is known to work and the user did not choose otherwise."""
         connect = self._explained(super().get_new_connection)
+        if not plan.may_negotiate:
+            return connect(conn_params)
+        direct = negotiation.direct(conn_params)
         if direct is not None:
             try:
-                return connect(direct)
+                connection = connect(direct)
             except self.Database.OperationalError as error:
-                if not negotiation.refused(conn_params, error):
+                if not negotiation.is_refusal(error):
                     raise
+            else:
+                negotiation.worked(conn_params)
+                return connection
         connection = connect(conn_params)
-        if not plan.plaintext:
-            negotiation.learn(conn_params, connection.info.server_version)
+        negotiation.learn(conn_params, connection.info.server_version, refused=direct is not None)
         return connection
 
     def _explained(self, connect: Connect) -> Connect:
@@ -130,21 +140,10 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
                 raise self.Database.OperationalError(explain.unreadable(self.alias)) from error
             except self.Database.Error as error:
                 secrets = [*explain.secrets_of(self.settings_dict), *filter(None, [conn_params.get("password")])]
-                explain.add_reason(error, self.alias, secrets, self._pool_failure())
+                explain.add_reason(error, self.alias, secrets)
                 raise
 
         return explaining
-
-    def _pool_failure(self) -> str:
-        try:
-            pool = self.pool
-        except ImproperlyConfigured:
-            return ""
-        if pool is None:
-            return ""
-        from azpg_backend import pooled
-
-        return pooled.last_failure(pool)
 
     def create_cursor(self, name: str | None = None) -> Any:
         self._used_at = time.monotonic()

@@ -28,7 +28,83 @@ class Cause:
         return re.search(self.pattern, text, re.IGNORECASE | re.DOTALL) is not None
 
 
+# Put before what a credential said; the rows for it are asked first, because its words are about another server.
+_WITHOUT = "no Microsoft Entra token: .*"
+
 CAUSES = (
+    # Getting a token from Microsoft Entra
+    Cause(
+        "login.token_failed",
+        _WITHOUT + r"(?:AADSTS7000215|AADSTS7000222|AADSTS700027|invalid_client)",
+        "the application's secret or certificate is wrong or has expired",
+        "Make a new one (az ad app credential reset) and put it where the settings read it; or use a managed identity, "
+        "which has none.",
+    ),
+    Cause(
+        "login.token_failed",
+        _WITHOUT + r"AADSTS70021",
+        "no federated credential of the identity has this issuer, subject and audience",
+        "Compare with: az identity federated-credential list. The subject of a Kubernetes service account is "
+        "'system:serviceaccount:<namespace>:<name>'.",
+    ),
+    Cause(
+        "login.token_failed",
+        _WITHOUT + r"(?:AADSTS700016|AADSTS90002|AADSTS900023|unauthorized_client)",
+        "the tenant has no such application, or there is no such tenant",
+        "Check AZURE_CLIENT_ID and AZURE_TENANT_ID (or client_id and tenant_id in credential_kwargs), and that "
+        "AZURE_AUTHORITY_HOST is that of your cloud.",
+    ),
+    Cause(
+        "login.token_failed",
+        _WITHOUT + r"Token request error: \(invalid_scope\) (?:429|5\d\d|None)",
+        "the identity endpoint of this host (App Service, Container Apps, Functions) did not answer with a token",
+        "Try again shortly. If it stays so, check that the scope is that of the host's cloud and that the identity is "
+        "assigned to this app: az webapp identity show.",
+    ),
+    Cause(
+        "login.token_failed",
+        _WITHOUT + r"Token request error: \(invalid_scope\)",
+        "this app has no such identity, or the scope is of another cloud",
+        "Assign the identity (az webapp identity assign); for a user-assigned one check its client id in "
+        "credential_kwargs or AZURE_CLIENT_ID.",
+    ),
+    Cause(
+        "login.token_failed",
+        _WITHOUT + r"(?:AADSTS500011|AADSTS70011|AADSTS1002012|invalid_scope|invalid_resource)",
+        "Microsoft Entra knows no service of this scope in this cloud",
+        "Leave OPTIONS['azpg']['scope'] out, so that it follows the host's cloud; AZURE_AUTHORITY_HOST must name the "
+        "same cloud.",
+    ),
+    Cause(
+        "login.token_failed",
+        _WITHOUT + r"(?:AADSTS700024|AADSTS50013|not within its valid time range|is this machine's clock right)",
+        "this machine's clock differs from Microsoft's",
+        "Set the clock by NTP.",
+    ),
+    Cause(
+        "login.token_failed",
+        _WITHOUT + r"(?:No identity has been assigned|Identity not found|No User Assigned or Delegated|"
+        r"no response from the IMDS|No managed identity endpoint|identity configuration not found)",
+        "no credential that was tried has an identity here: the host has no managed identity (or not the one with "
+        "this client_id), and nobody is signed in",
+        "On Azure assign an identity (az webapp identity assign, az vm identity assign), with a user-assigned one "
+        "put its client id into AZURE_CLIENT_ID or credential_kwargs; on your own machine: az login.",
+    ),
+    Cause(
+        "login.token_failed",
+        _WITHOUT + r"(?:no answer within|timed out|Failed to establish a new connection|Failed to resolve|"
+        r"Name or service not known|Max retries exceeded|Connection (?:refused|reset|aborted)|Cannot connect to host|"
+        r"certificate verify failed|Proxy)",
+        "the service that issues tokens was not reached",
+        "This machine needs a way to login.microsoftonline.com (service tag AzureActiveDirectory), past its firewall "
+        "and proxy; for a managed identity, to the identity endpoint of its host.",
+    ),
+    Cause(
+        "login.token_failed",
+        _WITHOUT,
+        "the credential gave no token",
+        "Its own words are above. On Azure, assign a managed identity to the host; on your own machine: az login.",
+    ),
     # The TLS of the connection itself
     Cause(
         "login.tls_refused",
@@ -83,14 +159,6 @@ CAUSES = (
         "the token belongs to another identity, or another kind of identity, than the role in USER",
         "USER must be the exact name of the identity that signs in: the UPN of a user, the display name of a group, "
         "service principal or managed identity. List them with SELECT * FROM pgaadauth_list_principals(false).",
-    ),
-    Cause(
-        "login.token_failed",
-        r"no Microsoft Entra token",
-        "no identity of this process could get a token for the server",
-        "On Azure switch on the managed identity of the app or machine (a user-assigned one needs its client ID in "
-        "AZURE_CLIENT_ID or credential_kwargs); on a developer's machine run az login. The login service, such as "
-        "login.microsoftonline.com, must be reachable.",
     ),
     # What the server says
     Cause(

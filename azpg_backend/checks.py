@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 from django.core import checks
 from django.db import connections
 
-from azpg_backend import hosts, trust
+from azpg_backend import findings, hosts, trust
 from azpg_backend.base import DatabaseWrapper
+from azpg_backend.findings import Place
 
 # Codes of trust.ca_file's problems, by check id. Errors are those with which libpq can't connect at all.
 _CA_IDS = {
@@ -48,6 +50,27 @@ def check_ca_files(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]
         if not plan.plaintext and isinstance(path, str) and path and path not in (trust.BUNDLE, "system"):
             messages += _judged(plan.alias, os.fspath(path), [each.host for each in plan.endpoints])
     return messages
+
+
+def check_azure_identity(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Report where a token is wanted and azure-identity, which is an extra, is not there to fetch it."""
+    messages = []
+    for wrapper in own_wrappers():
+        plan = wrapper.plan()
+        credential = plan.options.credential or ""
+        wanted = isinstance(credential, str) and (not credential or credential.startswith("azure.identity."))
+        if plan.options.auth == "entra" and wanted and not _is_installed("azure.identity"):
+            finding = findings.no_azure_identity(Place(plan.alias, "azpg.auth"))
+            messages.append(message(finding.id, finding.message, finding.hint))
+    return messages
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        # Its parent isn't there.
+        return False
 
 
 def _judged(alias: str, path: str, names: Sequence[str]) -> list[checks.CheckMessage]:

@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import CommandError
 from django.db.backends.postgresql.client import DatabaseClient as PostgresDatabaseClient
 
-from azpg_backend import libpq, policy
+from azpg_backend import explain, libpq, plans, policy
 
 _SHOWN_FIRST = ("host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert")
 
@@ -22,7 +24,8 @@ class DatabaseClient(PostgresDatabaseClient):
 
         Django's own forwards six of OPTIONS and leaves the rest to psql's defaults. Here the whole plan goes into
         psql's conninfo argument, because a service file and a NAME that looks like a conninfo beat everything else.
-        The same values are in the environment for ``\\connect`` and for programs started from psql.
+        The same values are in the environment for ``\\connect`` and for programs started from psql. A token goes where
+        a password goes, into the environment. Raises TokenError where there is none.
         """
         plan = policy.decide("dbshell", settings_dict, environ=os.environ)
         plan.raise_errors()
@@ -30,27 +33,40 @@ class DatabaseClient(PostgresDatabaseClient):
         params = {"dbname": "postgres"} if not settings_dict.get("NAME") and "service" not in plan.params else {}
         params |= {key: value for key, value in plan.params.items() if libpq.psql_knows(key, major)}
         env = {libpq.ENVIRONMENT[key]: str(value) for key, value in plan.params.items() if key in libpq.ENVIRONMENT}
-        password = settings_dict.get("PASSWORD") or settings_dict["OPTIONS"].get("password")
         if plan.options.auth == "entra":
-            from django.core.management.base import CommandError
-
             from azpg_backend import entra
 
-            try:
-                token = entra.provider_for(plan.options, plan.endpoints).get()
-            except entra.TokenError as error:
-                raise CommandError(f"no Microsoft Entra token: {error}") from None
-            password = token.value
-            if "user" not in params:
-                params["user"] = entra.user_of(token, plan.alias)
+            params["user"], token = entra.login_for(plan)
+            password: Any = token.text
+        else:
+            password = settings_dict.get("PASSWORD") or settings_dict["OPTIONS"].get("password")
         if password:
             env["PGPASSWORD"] = str(password)
         return [cls.executable_name, "-d", libpq.conninfo(params), *parameters], env
 
     def runshell(self, parameters: Iterable[str]) -> None:
         # Here the alias is known, so that a mistake in the settings is reported under its own name.
-        policy.decide(self.connection.alias, self.connection.settings_dict).raise_errors()
+        plan = plans.plan_of(self.connection.alias, self.connection.settings_dict)
+        plan.raise_errors()
+        if plan.options.auth == "entra":
+            _fetch_token(plan)
         super().runshell(parameters)
+
+
+def _fetch_token(plan: policy.Plan) -> None:
+    """Have the token at hand before psql is started. Raises CommandError, which is shown without a traceback."""
+    from azpg_backend import entra
+    from azpg_backend.tokens import TokenError
+
+    try:
+        entra.login_for(plan)
+    except TokenError as error:
+        problem = explain.no_token(str(error), plan.alias)
+    except ImproperlyConfigured as error:
+        problem = str(error)
+    else:
+        return
+    raise CommandError(problem)
 
 
 def shown_command(plan: policy.Plan) -> str:

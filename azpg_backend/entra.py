@@ -1,220 +1,233 @@
-"""Microsoft Entra tokens: one for many connections, renewed before it ends, never shared between identities.
+"""Microsoft Entra: from OPTIONS["azpg"] to a live token and the role it belongs to.
 
-A token is the password of a login (Microsoft, "Microsoft Entra authentication with Azure Database for PostgreSQL").
-The server reads it only then, so an open connection outlives it. Nothing of azure is imported before one is needed.
+azure-identity is imported where a credential is built and nowhere else, so that password logins need none of it.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-import logging
+import inspect
 import os
+import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from azpg_backend import catalogue, explain, hosts, redact
-from azpg_backend.hosts import Cloud, Endpoint
-from azpg_backend.options import Options
-
-logger = logging.getLogger("azpg_backend")
+from azpg_backend import catalogue, claims, explain, hosts, redact
+from azpg_backend.policy import Plan
+from azpg_backend.tokens import WAIT, Keeper, Token, TokenError
 
 T = TypeVar("T")
 
-# Seconds before its end from which a token is renewed in the background, where the service does not say when to.
-RENEWAL_MARGIN = 300
-# Seconds before the next try after a renewal failed, while the old token still serves.
-RENEWAL_PAUSE = 30
-# Seconds that a token must have left to be presented: clocks differ, and a login takes time.
-LEEWAY = 10
-
-
-class TokenError(Exception):
-    """No token can be had. The text is the credential's own, cut and without secrets."""
+DEFAULT_CREDENTIAL = "azure.identity.DefaultAzureCredential"
+INSTALL = 'pip install "django-azpg[entra]"'
+# What azure-identity reads from the environment and must not be shown.
+_SECRET_VARIABLES = ("AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "IDENTITY_HEADER", "MSI_SECRET")
+# Arguments of credentials that are no secret and help to understand an error.
+_SHOWN_ARGUMENTS = re.compile(r"\w*(?:_id|authority)\Z")
+# Characters of a credential's error: the one of DefaultAzureCredential lists a dozen reasons.
+_LONGEST_REASON = 1500
 
 
 @dataclass(frozen=True)
-class Token:
-    """value: the password to give. expires_on, renew_on: Unix times in seconds."""
+class Source:
+    """Where tokens of one identity for one service come from. Equal sources share a token, others never do.
 
-    value: str = field(repr=False)
-    expires_on: float
-    renew_on: float
-    usable_until: float
+    credential: dotted path, instance or factory. kwargs: arguments for a factory.
+    """
+
+    credential: Any = field(repr=False)
+    kwargs: Mapping[str, Any] = field(repr=False)
+    scope: str
 
     @property
-    def claims(self) -> dict[str, Any]:
-        """What the token says of itself, not verified (RFC 7519); {} where it can't be read."""
+    def name(self) -> str:
+        """What to call it in a message."""
+        if isinstance(self.credential, str):
+            return self.credential.rpartition(".")[2]
+        named = self.credential if hasattr(self.credential, "__qualname__") else type(self.credential)
+        return str(named.__qualname__)
+
+    def build(self) -> Any:
+        """Return the credential. Raises ImproperlyConfigured where it can't be made from the settings."""
+        found = _imported(self.credential) if isinstance(self.credential, str) else self.credential
+        if _is_instance(found):
+            if self.kwargs:
+                raise ImproperlyConfigured(f"credential_kwargs has no use: {self.name} is a credential already.")
+            return found
         try:
-            payload = self.value.split(".")[1]
-            claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        except (IndexError, ValueError, binascii.Error):
-            return {}
-        return claims if isinstance(claims, dict) else {}
+            return found(**self.kwargs)
+        except ImportError as error:
+            problem = f"{self.name} needs a package that is not installed: {self.words(error)}"
+            if (error.name or "").startswith("azure"):
+                problem += f". For azure-identity: {INSTALL}"
+        except (TypeError, ValueError) as error:
+            problem = f"{self.name} can't be made from OPTIONS['azpg']['credential_kwargs']: {self.words(error)}"
+        raise ImproperlyConfigured(problem)
 
-    @property
-    def identity(self) -> str:
-        """The name of the signed-in identity as PostgreSQL knows it, or "" where the token does not carry one.
+    def words(self, error: BaseException) -> str:
+        """Return what an error says, without any secret that is known or looks like a token."""
+        text = redact.without(str(error), self._secrets()) or type(error).__name__
+        return redact.printable(text, _LONGEST_REASON)
 
-        Users have a user principal name. A managed identity's name is the last part of its resource's path: the
-        identity itself where it is user-assigned, the machine or app where it is system-assigned.
-        """
-        claims = self.claims
-        if resource := claims.get("xms_mirid"):
-            return str(resource).rstrip("/").rpartition("/")[2]
-        for name in ("upn", "preferred_username", "unique_name", "app_displayname"):
-            if claims.get(name):
-                return str(claims[name])
-        return ""
+    def _secrets(self) -> Iterator[str]:
+        for key, value in self.kwargs.items():
+            if isinstance(value, str) and len(value) >= 4 and not _SHOWN_ARGUMENTS.match(str(key)):
+                yield value
+        for variable in _SECRET_VARIABLES:
+            if value := os.environ.get(variable):
+                yield value
 
 
-class TokenProvider:
-    """Tokens of one credential for one scope; safe to use from many threads."""
+class _Fetcher:
+    """Asks a source's credential for tokens."""
 
-    def __init__(self, make_credential: Callable[[], Any], scope: str, secrets: Sequence[str]) -> None:
-        self.scope = scope
-        self._make_credential = make_credential
-        self._secrets = tuple(secrets)
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self._credential: Any = None
-        self._token: Token | None = None
-        self._asking = threading.Lock()
-        self._renewing = threading.Lock()
-        self._renewal_not_before = 0.0
+        self._process = 0
 
-    @property
-    def credential_name(self) -> str:
-        return type(self._credential).__name__
-
-    def get(self) -> Token:
-        """Return a live token, waiting for the service only where there is none. Raises TokenError."""
-        token = self._token
-        if token is None or time.time() >= token.usable_until:
-            with self._asking:
-                # Another thread may have asked while this one waited.
-                token = self._token
-                if token is None or time.time() >= token.usable_until:
-                    token = self._token = self._ask()
-            return token
-        if time.time() >= token.renew_on:
-            self._renew_in_background()
-        return token
-
-    def replace(self, refused: Token) -> Token:
-        """Return another token than the one that a server refused. Raises TokenError.
-
-        The credential is made anew where it can be: azure-identity keeps tokens too, and would hand out the same.
-        """
-        with self._asking:
-            if self._token == refused:
-                self._credential = None
-                self._token = self._ask()
-            return self._token or self._ask()
-
-    def _renew_in_background(self) -> None:
-        if time.time() >= self._renewal_not_before and self._renewing.acquire(blocking=False):
-            threading.Thread(target=self._renew, name="azpg-token", daemon=True).start()
-
-    def _renew(self) -> None:
+    def __call__(self, fresh: bool) -> Token:
+        """Return a token. fresh: not one that the credential has in its own cache."""
+        source = self._source
         try:
-            self._token = self._ask()
-        except TokenError as error:
-            self._renewal_not_before = time.time() + RENEWAL_PAUSE
-            logger.warning("The Microsoft Entra token could not be renewed; the old one still serves: %s", error)
-        finally:
-            self._renewing.release()
-
-    def _ask(self) -> Token:
-        try:
-            if self._credential is None:
-                self._credential = self._make_credential()
-            now = time.time()
-            answer = self._credential.get_token(self.scope)
-        except ImproperlyConfigured:
+            if self._credential is None or fresh or self._process != os.getpid():
+                # What a class or factory makes anew has an empty cache and, in a child process, connections and locks
+                # of its own.
+                before, self._credential, self._process = self._credential, source.build(), os.getpid()
+                fresh = fresh and self._credential is before
+            return _token(self._ask(fresh), self._credential)
+        except (ImproperlyConfigured, TokenError):
             raise
-        except Exception as error:  # noqa: BLE001 (a credential may be anybody's code, and its text may hold anything)
-            raise TokenError(redact.printable(redact.without(str(error), self._secrets), 800)) from None
-        lifetime = max(0.0, answer.expires_on - now)
-        renew_on = getattr(answer, "refresh_on", None) or answer.expires_on - min(RENEWAL_MARGIN, lifetime / 2)
-        return Token(answer.token, answer.expires_on, renew_on, answer.expires_on - min(LEEWAY, lifetime / 10))
+        except Exception as error:  # noqa: BLE001 (any credential may be in use, and its errors are its own)
+            problem = source.words(error)
+        raise TokenError(problem)
+
+    def _ask(self, fresh: bool) -> Any:
+        credential, scope = self._credential, self._source.scope
+        if hasattr(credential, "get_token_info"):
+            if fresh:
+                try:
+                    return credential.get_token_info(scope, options={"claims": _newer_than_now()})
+                except Exception:  # noqa: BLE001, S110 (not every credential takes claims)
+                    pass
+            return credential.get_token_info(scope)
+        return credential.get_token(scope)
 
 
-_providers: dict[object, TokenProvider] = {}
+def _newer_than_now() -> str:
+    """Return the claims by which a service asks for a new token; they make credentials pass their cache by."""
+    return f'{{"access_token":{{"nbf":{{"essential":true,"value":"{int(time.time())}"}}}}}}'
+
+
+def _token(answer: Any, credential: Any) -> Token:
+    name = type(credential).__name__
+    if inspect.isawaitable(answer):
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise ImproperlyConfigured(f"{name} is asynchronous: use the credential of this name in azure.identity itself.")
+    text, end = getattr(answer, "token", None), getattr(answer, "expires_on", None)
+    if not isinstance(text, str) or not re.fullmatch(r"[!-~]+", text) or not isinstance(end, (int, float)):
+        raise TokenError(f"{name} answered with something that is not a token")
+    return Token(redact.Secret(text), float(end), float(getattr(answer, "refresh_on", None) or 0), source=name)
+
+
+def _is_instance(credential: Any) -> bool:
+    return hasattr(credential, "get_token") and not isinstance(credential, type)
+
+
+def _imported(path: str) -> Any:
+    try:
+        return import_string(path)
+    except ImportError as error:
+        missing = path.startswith("azure.identity.") and (error.name or "").startswith("azure")
+        problem = f"it needs azure-identity: {INSTALL}" if missing else redact.printable(str(error))
+    raise ImproperlyConfigured(f"The Microsoft Entra credential {path!r} can't be imported: {problem}")
+
+
+def source_of(plan: Plan) -> Source:
+    """Return where an alias's tokens come from: its options, and its host's cloud where they are silent."""
+    options = plan.options
+    cloud = next(filter(None, (hosts.cloud_of(each.host) for each in plan.endpoints)), hosts.CLOUDS[0])
+    kwargs = dict(options.credential_kwargs)
+    if options.credential is None and cloud is not hosts.CLOUDS[0] and not os.environ.get("AZURE_AUTHORITY_HOST"):
+        kwargs.setdefault("authority", cloud.authority)
+    return Source(options.credential or DEFAULT_CREDENTIAL, kwargs, options.scope or cloud.scope)
+
+
+_keepers: list[tuple[Source, Keeper]] = []
+_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _keeper_of(source: Source) -> Keeper:
+    with _lock:
+        for known, keeper in _keepers:
+            if known == source:
+                return keeper
+        keeper = Keeper(source.name, _Fetcher(source))
+        _keepers.append((source, keeper))
+        return keeper
+
+
+def login_for(plan: Plan, refused: str = "", wait: float = WAIT) -> tuple[str, Token]:
+    """Return user name and token for a login. The user name is the settings', or else follows from the token.
+
+    refused: a token that the server did not accept, so that another one is wanted. wait: seconds. Raises TokenError
+    where there is no token to be had, and ImproperlyConfigured where the settings name no usable credential or no user
+    name follows; it then says which one to put.
+    """
+    token = _keeper_of(source_of(plan)).get(refused, wait)
+    if plan.user:
+        return plan.user, token
+    identity = claims.identity_of(token.text)
+    if identity.role:
+        return identity.role, token
+    raise ImproperlyConfigured(
+        f"DATABASES[{plan.alias!r}]['USER'] is empty, and the role's name does not follow from the token of "
+        f"{redact.printable(str(identity), 200)}. {redact.printable(claims.advice(identity), 600)}"
+    )
+
+
+def connecting(plan: Plan, connect: Callable[[str, str], T], error_class: type[Exception]) -> T:
+    """Return what connect(user, password) returns, trying exactly once more where the server refuses the token.
+
+    Raises what login_for and connect() raise; where no other token is to be had, the server's refusal.
+    """
+    user, token = login_for(plan)
+    try:
+        return connect(user, token.text)
+    except error_class as error:
+        if not _is_refusal(error):
+            raise
+        try:
+            user, fresh = login_for(plan, refused=token.text)
+        except TokenError:
+            # What the server said is the reason to look into.
+            raise error from None
+    return connect(user, fresh.text)
+
+
+def _is_refusal(error: Exception) -> bool:
+    cause = catalogue.cause_of(explain.driver_text(error))
+    return cause is not None and cause.code in {"login.token_failed", "login.wrong_password"}
 
 
 def forget() -> None:
     """Forget all tokens, as in a new process."""
-    _providers.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    # A child must not wait for a lock that another thread of its parent held.
-    os.register_at_fork(after_in_child=forget)
-
-
-def provider_for(options: Options, endpoints: Sequence[Endpoint]) -> TokenProvider:
-    """Return the process's provider for a credential and a scope; equal options share one."""
-    clouds = (hosts.cloud_of(endpoint.host) for endpoint in endpoints)
-    cloud = next((each for each in clouds if each), hosts.CLOUDS[0])
-    scope = options.scope or cloud.scope
-    credential = options.credential
-    identity = credential if isinstance(credential, str) or credential is None else id(credential)
-    key = (identity, tuple(sorted((name, repr(value)) for name, value in options.credential_kwargs.items())), scope)
-    secrets = [value for value in options.credential_kwargs.values() if isinstance(value, str) and len(value) >= 4]
-    return _providers.setdefault(key, TokenProvider(lambda: make_credential(options, cloud), scope, secrets))
-
-
-def make_credential(options: Options, cloud: Cloud) -> Any:
-    """Make the credential that the options describe. Raises ImproperlyConfigured where it can't be imported.
-
-    The default one asks the login service of the server's cloud, unless AZURE_AUTHORITY_HOST names another.
-    """
-    credential = options.credential
-    arguments = dict(options.credential_kwargs)
-    if credential is None:
-        credential = "azure.identity.DefaultAzureCredential"
-        if "AZURE_AUTHORITY_HOST" not in os.environ:
-            arguments.setdefault("authority", cloud.authority)
-    if isinstance(credential, str):
-        try:
-            credential = import_string(credential)
-        except ImportError as error:
-            install = ' Run: pip install "django-azpg[entra]"' if credential.startswith("azure.") else ""
-            raise ImproperlyConfigured(
-                f"OPTIONS['azpg']['credential'] {credential!r} can't be imported ({error}).{install}"
-            ) from error
-    if isinstance(credential, type) or not hasattr(credential, "get_token"):
-        credential = credential(**arguments)
-    return credential
-
-
-def user_of(token: Token, alias: str) -> str:
-    """Return the user name that a token implies. Raises ImproperlyConfigured where it carries none."""
-    if token.identity:
-        return token.identity
-    raise ImproperlyConfigured(
-        f"DATABASES[{alias!r}]['USER'] is empty, and the Microsoft Entra token does not carry a name. Set USER to the "
-        "name of the role: a user's principal name, or the display name of the group, service principal or managed "
-        "identity."
-    )
-
-
-def connecting(provider: TokenProvider, connect: Callable[[Token], T], error_class: type[Exception]) -> T:
-    """Connect with a token, and once more with a fresh one where the server refuses it."""
-    token = provider.get()
-    try:
-        return connect(token)
-    except error_class as error:
-        cause = catalogue.cause_of(explain.driver_text(error))
-        if cause is None or cause.code not in {"login.token_failed", "login.wrong_password"}:
-            raise
-        fresh = provider.replace(token)
-        if fresh.value == token.value:
-            raise
-    return connect(fresh)
+    with _lock:
+        for _, keeper in _keepers:
+            keeper.stop()
+        _keepers.clear()

@@ -28,7 +28,7 @@ def add_reason(error: Exception, alias: str, secrets: Iterable[str], pool_failur
         error.args = (unreadable(alias),)
         return
     if pool_failure:
-        text = f"{text}: {driver_text(Exception(pool_failure))}"
+        text = f"{text}; the pool could not log in: {pool_failure}"
     cause = catalogue.cause_of(text)
     reason = f"{cause.reason}. {cause.hint}" if cause else ""
     parts = [redact.without(text, secrets).rstrip("\n"), *filter(None, [reason]), _command(alias)]
@@ -38,6 +38,14 @@ def add_reason(error: Exception, alias: str, secrets: Iterable[str], pool_failur
 def driver_text(error: BaseException) -> str:
     """Return an exception's text without what add_reason appended."""
     return str(error).partition(SEPARATOR)[0]
+
+
+def no_token(reason: str, alias: str) -> str:
+    """Return the text for a login that did not begin, because there was no token for it."""
+    text = f"no Microsoft Entra token: {reason}"
+    cause = catalogue.cause_of(text)
+    meaning = f"{cause.reason}. {cause.hint}" if cause else ""
+    return SEPARATOR.join(filter(None, [text, meaning, _command(alias)]))
 
 
 def unreadable(alias: str) -> str:

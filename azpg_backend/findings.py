@@ -87,12 +87,22 @@ def entra_with_password(place: Place) -> Finding:
     )
 
 
-def entra_needs(place: Place, value: object, why: str, hint: str) -> Finding:
+def entra_needs_verify_full(place: Place, value: object) -> Finding:
     return Finding(
         "settings.weak_tls",
         "azpg.E007",
-        f"{place} is {value!r} while OPTIONS['azpg']['auth'] is 'entra': {why}.",
-        hint,
+        f"{place} is {value!r} while OPTIONS['azpg']['auth'] is 'entra': a token is sent as it is, so whoever poses as "
+        "the server could use it until it ends.",
+        "Remove it: for a token only verify-full, which is set for you, is strong enough.",
+    )
+
+
+def no_azure_identity(place: Place) -> Finding:
+    return Finding(
+        "settings.invalid",
+        "azpg.E008",
+        f"{place} is 'entra', but azure-identity, which fetches the tokens, is not installed.",
+        "Run: pip install \"django-azpg[entra]\"; or name a credential of your own in OPTIONS['azpg']['credential'].",
     )
 
 
@@ -150,13 +160,33 @@ def startup_parameter(place: Place, port: int) -> Finding:
     )
 
 
-def session_state(place: Place, port: int) -> Finding:
+def session_role(place: Place, port: int) -> Finding:
     return Finding(
         "settings.invalid",
         "azpg.W012",
-        f"{place} is set, but port {port} is Azure's built-in PgBouncer: in transaction mode what one client sets on "
-        "its session stays with the server connection and reaches other clients.",
-        "Use port 5432 for this alias, or remove it (for assume_role: let the login role own the objects).",
+        f"{place} is set, but port {port} is Azure's built-in PgBouncer: in transaction mode SET ROLE stays with a "
+        "server connection that other clients use next, and the next transaction may run without it.",
+        "Let the login role have it instead (ALTER ROLE ... SET role = '...'), or use port 5432 for this alias.",
+    )
+
+
+def no_channel_binding(place: Place, port: int) -> Finding:
+    return Finding(
+        "settings.invalid",
+        "azpg.W013",
+        f"{place} is 'require', but port {port} is Azure's built-in PgBouncer, which has no channel binding: every "
+        "login fails.",
+        "Remove it (libpq then uses it wherever the server offers it), or use port 5432.",
+    )
+
+
+def prepared_statements(place: Place, port: int) -> Finding:
+    return Finding(
+        "settings.invalid",
+        "azpg.W014",
+        f"{place} turns prepared statements on, but port {port} is Azure's built-in PgBouncer, which by default "
+        "forgets them between transactions ('prepared statement \"_pg3_0\" does not exist').",
+        "Remove it, or set the server parameter pgbouncer.max_prepared_statements above 0.",
     )
 
 

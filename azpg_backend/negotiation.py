@@ -8,6 +8,7 @@ proxy in between refuses it all the same, that is remembered for the life of the
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,40 +23,56 @@ _REFUSAL = re.compile(
 # Seconds. An end that takes a TLS hello for the start of a long message would otherwise cost the whole connect_timeout.
 _PATIENCE = 3
 
+# Seconds in which no other thread makes a first attempt while one is under way: they would all wait for a silent end.
+_FIRST_ATTEMPT = 2.0 * _PATIENCE
+
+_PROVEN, _NEVER = float("-inf"), float("inf")
+
 Server = tuple[str, str, str]
 
-_can: dict[Server, bool] = {}
+# When the next direct attempt may be made, on the monotonic clock in seconds.
+_from: dict[Server, float] = {}
 
 
 def server_of(params: Mapping[str, Any]) -> Server:
     return (str(params.get("host", "")), str(params.get("hostaddr", "")), str(params.get("port", "")))
 
 
-def direct(params: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any] | None:
-    """Return the parameters for a direct attempt, or None where it is not known to work or the user chose."""
-    chosen = (
-        "sslnegotiation" in params or "PGSSLNEGOTIATION" in environ or "service" in params or "PGSERVICE" in environ
-    )
-    if chosen or not _can.get(server_of(params)):
-        return None
+def direct(params: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the parameters for a direct attempt, or None where it is not known to work."""
+    server = server_of(params)
+    since = _from.get(server, _NEVER)
+    if since is not _PROVEN:
+        now = time.monotonic()
+        if now < since:
+            return None
+        _from[server] = now + _FIRST_ATTEMPT
     patience = min(int(params.get("connect_timeout") or _PATIENCE), _PATIENCE)
     return {**params, "sslnegotiation": "direct", "connect_timeout": patience}
 
 
-def learn(params: Mapping[str, Any], server_version: int) -> None:
-    """Note after an ordinary connection over TLS whether the next one may start directly."""
-    new_enough = server_version >= _FIRST_RELEASE and libpq.version() >= _FIRST_RELEASE
-    _can.setdefault(server_of(params), new_enough)
+def is_refusal(error: Exception) -> bool:
+    """Whether a direct attempt may have failed because it was direct. A server that goes down fails alike."""
+    return _REFUSAL.search(str(error)) is not None
 
 
-def refused(params: Mapping[str, Any], error: Exception) -> bool:
-    """Whether a direct attempt failed because it was direct; if so, it is not made again."""
-    if not _REFUSAL.search(str(error)):
-        return False
-    _can[server_of(params)] = False
-    return True
+def worked(params: Mapping[str, Any]) -> None:
+    """Note that a direct attempt succeeded."""
+    _from[server_of(params)] = _PROVEN
+
+
+def learn(params: Mapping[str, Any], server_version: int, *, refused: bool) -> None:
+    """Note what an ordinary connection over TLS tells: whether the next one may start directly.
+
+    refused: a direct attempt has just failed where this one worked.
+    """
+    if refused:
+        _from[server_of(params)] = _NEVER
+    else:
+        new_enough = server_version >= _FIRST_RELEASE and libpq.version() >= _FIRST_RELEASE
+        _from.setdefault(server_of(params), 0.0 if new_enough else _NEVER)
 
 
 def forget() -> None:
     """Forget all servers, as in a new process."""
-    _can.clear()
+    _from.clear()

@@ -65,6 +65,8 @@ class Plan:
     endpoints: the servers in the order in which libpq tries them.
     options: OPTIONS["azpg"], or the defaults where it can't be read.
     plaintext: every server is local and plaintext_on_loopback is set, so TLS is not required.
+    user: the user name that libpq would send, or "" where neither settings nor environment name one.
+    may_negotiate: the engine may choose how TLS begins (sslnegotiation), because nobody else did.
     """
 
     alias: str
@@ -73,6 +75,8 @@ class Plan:
     endpoints: tuple[Endpoint, ...]
     options: Options
     plaintext: bool
+    user: str
+    may_negotiate: bool
 
     @property
     def errors(self) -> list[Finding]:
@@ -112,6 +116,7 @@ class _Decision:
         self.environ = environ
         self.knows = knows
         self.findings: list[Finding] = []
+        self.entra = False
         self.user_options: Mapping[str, Any] = settings_dict.get("OPTIONS") or {}
         self.service = str(self.user_options.get("service") or environ.get("PGSERVICE") or "")
         self.inherited = libpq.service_values(self.service, environ) if self.service else {}
@@ -120,8 +125,11 @@ class _Decision:
         params = self._user_params()
         parsed = self._parsed_options()
         endpoints = self._endpoints(params)
-        plaintext = parsed.plaintext_on_loopback and self._all_local(endpoints)
-        if parsed.plaintext_on_loopback:
+        self.entra = parsed.auth == "entra"
+        plaintext = parsed.plaintext_on_loopback and self._all_local(endpoints) and not self.entra
+        if self.entra:
+            self._judge_entra(params, parsed)
+        elif parsed.plaintext_on_loopback:
             self._judge_plaintext(endpoints)
         if plaintext:
             params.setdefault("sslmode", "disable")
@@ -132,11 +140,19 @@ class _Decision:
             self._add_tls(params)
         for keyword, value in TIMEOUTS.items():
             self._default(params, keyword, value)
-        if parsed.auth == "entra":
-            self._judge_entra(params, parsed)
         self._judge_habits(endpoints)
         shown = {key: value for key, value in params.items() if key not in libpq.SECRET_KEYWORDS}
-        return Plan(self.alias, shown, tuple(self.findings), endpoints, parsed, plaintext)
+        return Plan(
+            self.alias,
+            shown,
+            tuple(self.findings),
+            endpoints,
+            parsed,
+            plaintext,
+            user=self._effective(shown, "user"),
+            # A service may choose it in a file that is not read here.
+            may_negotiate=not plaintext and not self.service and not self._effective(shown, "sslnegotiation"),
+        )
 
     def place(self, key: str) -> Place:
         return Place(self.alias, key)
@@ -272,7 +288,7 @@ class _Decision:
         if mode == "verify-full":
             return None
         if mode == "verify-ca":
-            return find.verify_ca(place)
+            return find.entra_needs_verify_full(place, mode) if self.entra else find.verify_ca(place)
         hint = "Remove it (verify-full is set for you)."
         if mode in SSL_MODES:
             why = "the server's certificate would not be verified, so anyone on the path could read the password"
@@ -334,26 +350,22 @@ class _Decision:
 
     def _judge_entra(self, params: dict[str, Any], parsed: Options) -> None:
         """A token is a password that the server reads in the clear: only TLS to the right server protects it."""
-        for key, given in (
-            ("PASSWORD", self.settings.get("PASSWORD")),
-            ("password", self.user_options.get("password")),
-        ):
+        for key, given in (("PASSWORD", self.settings.get("PASSWORD")), ("password", params.pop("password", None))):
             if given:
                 self._add(find.entra_with_password(self.place(key)))
-        strict = "only verify-full keeps the token from another server"
-        if params.get("sslmode") == "verify-ca":
-            self._add(find.entra_needs(self.place("sslmode"), "verify-ca", strict, "Remove sslmode."))
         if parsed.plaintext_on_loopback:
-            place = self.place("azpg.plaintext_on_loopback")
-            self._add(find.entra_needs(place, True, strict, "Remove plaintext_on_loopback, or use auth 'password'."))
+            self._add(find.entra_needs_verify_full(self.place("azpg.plaintext_on_loopback"), True))
         if params.get("channel_binding") == "require":
             hint = "Remove channel_binding from this alias."
             problem = "is 'require', which a login with a Microsoft Entra token can't do"
             self._add(find.invalid(self.place("channel_binding"), problem, hint))
+            del params["channel_binding"]
         methods = str(params.get("require_auth") or "")
-        if methods and "password" not in methods.replace(" ", "").split(","):
+        named = methods.replace(" ", "").split(",")
+        if methods and ("!password" in named if named[0].startswith("!") else "password" not in named):
             problem = f"is {methods!r}, which excludes 'password', the way a Microsoft Entra token is sent"
             self._add(find.invalid(self.place("require_auth"), problem, "Remove require_auth from this alias."))
+            del params["require_auth"]
         # What the environment asks of passwords must not stop a token.
         for keyword, value in (("channel_binding", "prefer"), ("require_auth", "password,scram-sha-256,md5")):
             if self._effective(params, keyword):
@@ -372,9 +384,12 @@ class _Decision:
                 self._add(find.server_side_cursors(self.place("PORT"), pooled[0]))
             if self.user_options.get("options"):
                 self._add(find.startup_parameter(self.place("options"), pooled[0]))
-            for key in ("assume_role", "prepare_threshold"):
-                if self.user_options.get(key) is not None:
-                    self._add(find.session_state(self.place(key), pooled[0]))
+            if self.user_options.get("assume_role"):
+                self._add(find.session_role(self.place("assume_role"), pooled[0]))
+            if self.user_options.get("prepare_threshold") is not None:
+                self._add(find.prepared_statements(self.place("prepare_threshold"), pooled[0]))
+            if self.user_options.get("channel_binding") == "require":
+                self._add(find.no_channel_binding(self.place("channel_binding"), pooled[0]))
         if self.settings.get("CONN_MAX_AGE", 0) != 0 and not self.settings.get("CONN_HEALTH_CHECKS"):
             self._add(find.health_checks(self.place("CONN_MAX_AGE")))
 

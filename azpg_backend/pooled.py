@@ -1,7 +1,7 @@
 """Connections that a psycopg pool opens in threads of its own: with a live token, and with an error that is not lost.
 
-Django gives its pool the password once, and the pool tells of a failed login only in a log. Imported where there is a
-pool, hence with psycopg 3.
+Django gives its pool the parameters of one moment, and psycopg_pool tells a waiting request nothing but that there was
+no connection. Both are put right where every worker passes, in the class of the connections.
 """
 
 from __future__ import annotations
@@ -9,36 +9,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from azpg_backend import redact
+from azpg_backend import explain
 
-Connect = Callable[..., Any]
+Connect = Callable[[dict[str, Any]], Any]
 
 
-def prepare(pool: Any, wrap: Callable[[Connect], Connect], secrets: list[str]) -> None:
-    """Let a pool that is not open yet connect through wrap(connect), and keep the text of its last failure."""
+def prepare(pool: Any, wrap: Callable[[Connect], Connect]) -> None:
+    """Let a pool connect through wrap(connect), and keep the text of its last failure. Twice does no harm."""
     if not hasattr(pool.connection_class, "azpg_last_failure"):
-        pool.connection_class = _connection_class(pool.connection_class, wrap, secrets)
+        pool.connection_class = _connection_class(pool.connection_class, wrap)
 
 
 def last_failure(pool: Any) -> str:
-    """Return what the pool's last attempt to connect said, or "" where it succeeded."""
+    """Return what the pool's last attempt to connect met, without secrets, or "" where it succeeded."""
     text: str = getattr(pool.connection_class, "azpg_last_failure", "")
     return text
 
 
-def _connection_class(base: Any, wrap: Callable[[Connect], Connect], secrets: list[str]) -> Any:
+def _connection_class(base: Any, wrap: Callable[[Connect], Connect]) -> Any:
     class PoolConnection(base):  # type: ignore[misc]
         azpg_last_failure = ""
 
         @classmethod
         def connect(cls, conninfo: str = "", **kwargs: Any) -> Any:
-            def plain(**changed: Any) -> Any:
-                return super(PoolConnection, cls).connect(conninfo, **changed)
+            def plain(params: dict[str, Any]) -> Any:
+                return super(PoolConnection, cls).connect(conninfo, **params)
 
             try:
-                connection = wrap(plain)(**kwargs)
+                connection = wrap(plain)(kwargs)
             except Exception as error:
-                PoolConnection.azpg_last_failure = redact.without(str(error), secrets)
+                PoolConnection.azpg_last_failure = explain.driver_text(error)
                 raise
             PoolConnection.azpg_last_failure = ""
             return connection

@@ -7,8 +7,17 @@ import unicodedata
 from collections.abc import Iterable
 
 MASK = "********"
-# A JSON Web Token (RFC 7519): its head, a JSON object in base64, starts with these letters.
-_TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?")
+# The start of every JSON object in base64, hence of every JSON Web Token (RFC 7519): whole, cut off, or a part of it.
+_TOKEN = re.compile(r"\beyJ[\w-]{8,}(?:\.[\w-]*){0,2}", re.ASCII)
+
+
+class Secret(str):
+    """A string that a debugger's or an error page's view of local variables does not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(MASK)
 
 
 def printable(text: str, limit: int = 500) -> str:

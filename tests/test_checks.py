@@ -17,6 +17,7 @@ from tests.conftest import HOST
 
 Databases = Callable[..., None]
 AZURE = {"ENGINE": "azpg_backend", "NAME": "app", "USER": "me", "HOST": HOST}
+PGBOUNCER = {"PORT": "6432", "DISABLE_SERVER_SIDE_CURSORS": True}
 
 
 def ids(databases: Databases, settings: dict[str, Any]) -> list[str | None]:
@@ -39,8 +40,13 @@ def test_good_settings(databases: Databases) -> None:
         ({"HOST": "10.0.0.4"}, "azpg.W002"),
         ({"USER": "me@demo"}, "azpg.W003"),
         ({"PORT": "6432"}, "azpg.W004"),
-        ({"PORT": "6432", "DISABLE_SERVER_SIDE_CURSORS": True, "OPTIONS": {"options": "-c a=b"}}, "azpg.W005"),
+        ({**PGBOUNCER, "OPTIONS": {"options": "-c a=b"}}, "azpg.W005"),
         ({"CONN_MAX_AGE": 60}, "azpg.W006"),
+        ({**PGBOUNCER, "OPTIONS": {"assume_role": "owner"}}, "azpg.W012"),
+        ({**PGBOUNCER, "OPTIONS": {"channel_binding": "require"}}, "azpg.W013"),
+        ({**PGBOUNCER, "OPTIONS": {"prepare_threshold": 5}}, "azpg.W014"),
+        ({"PASSWORD": "x", "OPTIONS": {"azpg": {"auth": "entra"}}}, "azpg.E006"),
+        ({"OPTIONS": {"sslmode": "verify-ca", "azpg": {"auth": "entra"}}}, "azpg.E007"),
         ({"OPTIONS": {"sslrootcert": "system"}}, "azpg.W007"),
         ({"OPTIONS": {"sslrootcert": "/nowhere/ca.pem"}}, "azpg.W008"),
     ],
@@ -65,6 +71,16 @@ def test_the_ca_file_is_looked_into(databases: Databases, tmp_path: Path) -> Non
     assert ids(databases, settings) == ["azpg.W009"]
     path.write_text(Path(trust.BUNDLE).read_text() + root.issue_ca("Issuing").pem)
     assert ids(databases, settings) == ["azpg.W010"]
+
+
+def test_a_token_without_azure_identity(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
+    entra = {"auth": "entra"}
+    assert ids(databases, {**AZURE, "OPTIONS": {"azpg": entra}}) == []
+    monkeypatch.setattr("azpg_backend.checks._is_installed", lambda module: False)
+    assert ids(databases, {**AZURE, "OPTIONS": {"azpg": entra}}) == ["azpg.E008"]
+    own = {**entra, "credential": "my.package.Credential"}
+    assert ids(databases, {**AZURE, "OPTIONS": {"azpg": own}}) == []
+    assert ids(databases, AZURE) == []
 
 
 def test_other_engines_are_none_of_our_business(databases: Databases) -> None:

@@ -400,11 +400,49 @@ def test_a_direct_connection_is_verified_just_the_same(
 @needs_17
 def test_an_older_server_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     params = {"host": "h", "port": 5432}
-    negotiation.learn(params, 160004)
-    assert negotiation.direct(params, {}) is None
+    negotiation.learn(params, 160004, refused=False)
+    assert negotiation.direct(params) is None
     negotiation.forget()
-    negotiation.learn(params, 170002)
-    assert negotiation.direct(params, {}) == {**params, "sslnegotiation": "direct", "connect_timeout": 3}
+    negotiation.learn(params, 170002, refused=False)
+    assert negotiation.direct(params) == {**params, "sslnegotiation": "direct", "connect_timeout": 3}
+
+
+@needs_17
+def test_only_one_thread_makes_the_first_attempt(
+    server: LocalPostgres, settings_for: SettingsFor, connect: Connect
+) -> None:
+    """An end that never answers a direct start costs one connect of a process its three seconds, not all of them."""
+    silent: list[int] = []
+
+    def behave(visitor: socket.socket) -> None:
+        if visitor.recv(1, socket.MSG_PEEK)[0] == 22:
+            silent.append(1)
+            servers.silent(visitor)
+            return
+        with socket.create_connection((server.host, server.port)) as upstream:
+            threading.Thread(target=servers.pump, args=(upstream, visitor), daemon=True).start()
+            servers.pump(visitor, upstream)
+
+    with servers.listening(behave) as port:
+        settings = settings_for(server, PORT=port)
+        assert one(connect(settings)) == 1
+        took: list[float] = []
+
+        def work(wrapper: Any) -> None:
+            started = time.monotonic()
+            wrapper.inc_thread_sharing()
+            assert one(wrapper) == 1
+            took.append(time.monotonic() - started)
+            wrapper.close()
+
+        workers = [threading.Thread(target=work, args=[connect(settings, f"alias{n}")]) for n in range(6)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    assert len(took) == 6
+    assert len(silent) == 1
+    assert sum(seconds > 2 for seconds in took) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")

@@ -22,7 +22,7 @@ from azpg_backend.base import DatabaseWrapper
 from demo_project.localpg import Chain, LocalPostgres
 from tests import servers
 from tests.conftest import SettingsFor
-from tests.entra.identity import unsigned_token
+from tests.entra.standins import jwt
 
 SENTINEL = "s3ntinel-9f2c"
 
@@ -121,7 +121,7 @@ def test_a_server_that_sends_the_password_back(chain: Chain, at_port: Any, datab
 
 
 def test_what_looks_like_a_token_is_masked() -> None:
-    token = unsigned_token({"aud": "x", "oid": "y"})
+    token = jwt({"aud": "x", "oid": "y"})
     assert redact.without(f"the token {token} was refused", []) == "the token ******** was refused"
 
 

@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db.utils import Error
 
-from azpg_backend import catalogue, entra, explain
+from azpg_backend import catalogue, claims, entra, explain, hosts
 from azpg_backend.diagnosis.context import Context
 from azpg_backend.diagnosis.report import StepResult, failed, passed
 from azpg_backend.redact import printable, without
+from azpg_backend.tokens import Token, TokenError
+
+# Bytes of a password that PgBouncer takes in releases up to 1.25 (MAX_PASSWORD in its include/bouncer.h, less the
+# final NUL).
+_PGBOUNCER_PASSWORD = 2047
+_TOO_LONG = catalogue.Cause(
+    "login.token_failed",
+    "",
+    "the token is longer than the 2047 bytes that PgBouncer up to release 1.25 takes of a password",
+    "Use port 5432, or an identity in fewer groups: a managed identity's token is short.",
+)
 
 
 def run(context: Context) -> StepResult:
     wrapper = context.wrapper
-    detail: dict[str, Any] = {
-        "user": str(wrapper.settings_dict.get("USER") or context.plan.params.get("user") or ""),
-        "method": context.plan.options.auth,
-    }
+    detail: dict[str, Any] = {"user": context.plan.user, "method": context.plan.options.auth}
     secrets = [*explain.secrets_of(wrapper.settings_dict)]
     how = "password"
+    token: Token | None = None
     if context.plan.options.auth == "entra":
         try:
-            how = _token(context, detail, secrets)
-        except entra.TokenError as error:
+            detail["user"], token = entra.login_for(context.plan, wait=context.timeout)
+        except TokenError as error:
             return _refused(f"no Microsoft Entra token: {error}", secrets, detail)
         except ImproperlyConfigured as error:
-            return failed("login.token_failed", printable(str(error)), None, **detail)
+            return failed("login.token_failed", printable(str(error), 800), None, **detail)
+        secrets.append(token.text)
+        detail["token"] = _shown(token)
+        how = _in_words(detail["token"])
     try:
         wrapper.ensure_connection()
     except ImproperlyConfigured as error:
-        return failed("login.failed", printable(str(error)), None, **detail)
+        return failed("login.failed", printable(str(error), 800), None, **detail)
     except Error as error:
         if wrapper.connection is None:
-            return _refused(explain.driver_text(error), secrets, detail)
+            too_long = token is not None and _too_long_for_pgbouncer(context, token)
+            return _refused(explain.driver_text(error), secrets, detail, _TOO_LONG if too_long else None)
         # It got in; what Django does first on a new connection went wrong, which is the session step's to tell.
         context.session_error = error
     info = wrapper.connection.info
@@ -43,30 +55,40 @@ def run(context: Context) -> StepResult:
     return passed("login", f"{printable(info.user)} on {printable(info.dbname)} ({how})", **detail)
 
 
-def _token(context: Context, detail: dict[str, Any], secrets: list[str]) -> str:
-    """Note which identity would log in, and for how long its token lives; the token itself is a secret."""
-    provider = entra.provider_for(context.plan.options, context.plan.endpoints)
-    token = provider.get()
-    secrets.append(token.value)
-    claims = token.claims
-    lifetime = max(0, round(token.expires_on - time.time()))
-    detail["token"] = {
-        "credential": provider.credential_name,
-        "identity": printable(token.identity),
-        "tenant": printable(str(claims.get("tid", ""))),
-        "audience": printable(str(claims.get("aud", ""))),
-        "expires_in_seconds": lifetime,
+def _shown(token: Token) -> dict[str, object]:
+    """Return which identity logs in and for how long its token lives; the token itself is a secret."""
+    owner = claims.identity_of(token.text)
+    shown = {
+        "credential": token.source,
+        "identity_kind": owner.kind,
+        "identity": owner.name or owner.app_id or owner.object_id,
+        "tenant": owner.tenant,
+        "audience": owner.audience,
     }
-    whose = token.identity or claims.get("appid") or claims.get("oid") or "an identity without a name"
-    return printable(
-        f"Microsoft Entra token of {whose} by {provider.credential_name}, {lifetime // 60} min left, "
-        f"audience {claims.get('aud', 'unknown')}"
+    return {
+        **{key: printable(value, 200) for key, value in shown.items()},
+        "expires_in_seconds": max(0, round(token.left)),
+        "length": len(token.text),
+    }
+
+
+def _in_words(token: dict[str, object]) -> str:
+    return (
+        f"Microsoft Entra token of {token['identity_kind']} {token['identity'] or '?'} by {token['credential']}, "
+        f"tenant {token['tenant'] or '?'}, audience {token['audience'] or '?'}, {token['expires_in_seconds']} s left"
     )
 
 
-def _refused(text: str, secrets: list[str], detail: dict[str, Any]) -> StepResult:
-    said = printable(without(text, secrets), 800)
-    cause = catalogue.cause_of(text)
+def _too_long_for_pgbouncer(context: Context, token: Token) -> bool:
+    pooled = any(each.port in hosts.PGBOUNCER_PORTS for each in context.plan.endpoints)
+    return pooled and len(token.text) > _PGBOUNCER_PASSWORD
+
+
+def _refused(text: str, secrets: list[str], detail: dict[str, Any], cause: catalogue.Cause | None = None) -> StepResult:
+    said = printable(without(text, secrets), 1500)
+    if "token" in detail:
+        said = f"{said} (sent: {_in_words(detail['token'])})"
+    cause = cause or catalogue.cause_of(text)
     if cause is None:
         hint = "This text is libpq's or the server's own; search for it in PostgreSQL's documentation."
         return failed("login.failed", said, hint, **detail)

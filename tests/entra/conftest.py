@@ -1,0 +1,76 @@
+"""Real azure-identity against local stand-ins, and servers that take tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from azpg_backend import entra
+from demo_project.localpg import Chain, LocalPostgres
+from tests.conftest import HOST
+from tests.entra.gateway import Gateway, gateway
+from tests.entra.standins import HEADER, Issuer, serving
+
+MANAGED = {"auth": "entra", "credential": "azure.identity.ManagedIdentityCredential"}
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    """Every test begins without any token, and none is renewed after it: msal would ask the next test's endpoint."""
+    yield
+    entra.forget()
+
+
+@pytest.fixture
+def issuer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
+    """App Service's identity endpoint."""
+    with serving(Issuer()) as running:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{running.url}/msi/token")
+        monkeypatch.setenv("IDENTITY_HEADER", HEADER)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def token_server(chain: Chain) -> Iterator[LocalPostgres]:
+    """A server that asks for the password itself, as Azure does for a token, and trusts a gateway."""
+    lines = (
+        "hostnossl all all 127.0.0.1/32 trust",
+        "hostssl all all 127.0.0.1/32 password",
+    )
+    with LocalPostgres(chain, hba=lines) as running:
+        running.create("app", "unknown to all", "app", "CREATEDB")
+        yield running
+
+
+@pytest.fixture
+def azure(issuer: Issuer, token_server: LocalPostgres, chain: Chain) -> Iterator[Gateway]:
+    """A server that takes every live token of the issuer."""
+    with gateway(issuer, token_server, chain) as running:
+        yield running
+
+
+EntraSettings = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def entra_settings(root_file: str) -> EntraSettings:
+    """Return settings for a port of this machine; azpg replaces parts of OPTIONS["azpg"]."""
+
+    def make(port: int, azpg: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
+        return {
+            "ENGINE": "azpg_backend",
+            "NAME": "app",
+            "USER": "app",
+            "HOST": HOST,
+            "PORT": port,
+            "OPTIONS": {
+                "hostaddr": "127.0.0.1",
+                "sslrootcert": root_file,
+                "azpg": {**MANAGED, **(azpg or {})},
+                **options,
+            },
+        }
+
+    return make
