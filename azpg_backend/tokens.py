@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from django.core.exceptions import ImproperlyConfigured
 
-logger = logging.getLogger("azpg_backend.entra")
+logger = logging.getLogger("azpg_backend")
 
 # Seconds that a connection waits for a token. Fetching goes on after that, for the next one: a sign-in in a browser
 # may take minutes.

@@ -316,6 +316,21 @@ def test_a_credential_that_can_not_be_used(
         user_of(connect(entra_settings(1, azpg)))
 
 
+def test_migrations_and_test_databases_log_in_with_a_token(
+    issuer: Issuer, azure: Gateway, entra_settings: EntraSettings, databases: Callable[..., None]
+) -> None:
+    databases(default={**entra_settings(azure.port), "USER": ""})
+    call_command("migrate", verbosity=0)
+    wrapper = connections["default"]
+    wrapper.creation.create_test_db(verbosity=0, autoclobber=True)
+    try:
+        assert wrapper.settings_dict["NAME"] == "test_app"
+        assert user_of(wrapper) == "app"
+    finally:
+        wrapper.creation.destroy_test_db("app", verbosity=0)
+    assert len(issuer.requests) == 1
+
+
 def test_dbshell_gets_a_token_by_the_environment(
     issuer: Issuer, azure: Gateway, entra_settings: EntraSettings, databases: Callable[..., None], capfd: Any
 ) -> None:
