@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.db.backends.postgresql.base import DatabaseWrapper as PostgresDatabaseWrapper
@@ -12,6 +12,7 @@ from django.db.backends.postgresql.base import DatabaseWrapper as PostgresDataba
 from azpg_backend import explain, negotiation, plans, retry
 from azpg_backend.client import DatabaseClient
 from azpg_backend.policy import Plan
+from azpg_backend.trust import in_use
 
 # Seconds without a query after which a health check asks the server instead of looking at the socket. Until then the
 # keepalives have had no chance either to notice a server that vanished without a word.
@@ -20,7 +21,7 @@ ASK_AFTER_IDLE = 30.0
 # libpq's PQTRANS_IDLE, in both drivers.
 _IDLE = 0
 
-Connect = Callable[[dict[str, Any]], Any]
+Connect = Callable[[Mapping[str, Any]], Any]
 
 
 class DatabaseWrapper(PostgresDatabaseWrapper):
@@ -57,7 +58,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         if pool is not None and self._plan is not None:
             from azpg_backend import pooled
 
-            pooled.prepare(pool, lambda connect: self._authenticated(self._explained(connect)))
+            pooled.prepare(pool, lambda connect: self._authenticated(self._shortened(connect)))
         return pool
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
@@ -70,7 +71,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
             # A pool connects in threads of its own, with a patience of its own.
             connection = self._from_pool(conn_params)
         else:
-            connect = self._authenticated(lambda params: self._connect(plan, params))
+            connect = self._authenticated(self._shortened(super().get_new_connection))
             connection = retry.connecting(
                 lambda: connect(conn_params),
                 self.Database.OperationalError,
@@ -98,7 +99,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         from azpg_backend import entra
         from azpg_backend.tokens import TokenError
 
-        def with_token(conn_params: dict[str, Any]) -> Any:
+        def with_token(conn_params: Mapping[str, Any]) -> Any:
             def attempt(user: str, password: str) -> Any:
                 return connect({**conn_params, "user": user, "password": password})
 
@@ -110,29 +111,25 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
 
         return with_token
 
-    def _connect(self, plan: Plan, conn_params: dict[str, Any]) -> Any:
-        """Connect once; directly, where that is known to work and the user did not choose otherwise."""
-        connect = self._explained(super().get_new_connection)
-        if not plan.may_negotiate:
-            return connect(conn_params)
-        direct = negotiation.direct(conn_params)
-        if direct is not None:
-            try:
-                connection = connect(direct)
-            except self.Database.OperationalError as error:
-                if not negotiation.is_refusal(error):
-                    raise
-            else:
-                negotiation.worked(conn_params)
-                return connection
-        connection = connect(conn_params)
-        negotiation.learn(conn_params, connection.info.server_version, refused=direct is not None)
-        return connection
+    def _shortened(self, connect: Connect) -> Connect:
+        """Return connect, by the way that costs least of those that work. What is verified is the same on all."""
+        plan = self._plan or self.plan()
+        connect = self._explained(connect)
+        if plan.plaintext:
+            return connect
+        error_class = self.Database.OperationalError
+
+        def negotiating(conn_params: Mapping[str, Any]) -> Any:
+            if not plan.may_negotiate:
+                return connect(conn_params)
+            return negotiation.connecting(connect, conn_params, error_class)
+
+        return lambda conn_params: in_use.connecting(negotiating, conn_params, error_class)
 
     def _explained(self, connect: Connect) -> Connect:
         """Return connect, with the reason and the way to a diagnosis added to its errors."""
 
-        def explaining(conn_params: dict[str, Any]) -> Any:
+        def explaining(conn_params: Mapping[str, Any]) -> Any:
             try:
                 return connect(conn_params)
             except UnicodeDecodeError as error:

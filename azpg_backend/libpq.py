@@ -69,6 +69,15 @@ _PSQL_SINCE = {
 }
 
 
+# Host, address and port as libpq is given them.
+Server = tuple[str, str, str]
+
+
+def server_of(params: Mapping[str, object]) -> Server:
+    """Return what tells one server, or list of servers, from another."""
+    return (str(params.get("host", "")), str(params.get("hostaddr", "")), str(params.get("port", "")))
+
+
 @lru_cache(maxsize=256)
 def knows(keyword: str) -> bool:
     """Ask the libpq of the loaded driver whether it takes a keyword.

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from azpg_backend import libpq
+from azpg_backend.libpq import Server, server_of
+
+T = TypeVar("T")
 
 _FIRST_RELEASE = 170000
 # What libpq 17 and 18 say when the other end does not know direct TLS, or never answers it.
@@ -28,18 +31,32 @@ _FIRST_ATTEMPT = 2.0 * _PATIENCE
 
 _PROVEN, _NEVER = float("-inf"), float("inf")
 
-Server = tuple[str, str, str]
-
 # When the next direct attempt may be made, on the monotonic clock in seconds.
 _from: dict[Server, float] = {}
 
 
-def server_of(params: Mapping[str, Any]) -> Server:
-    return (str(params.get("host", "")), str(params.get("hostaddr", "")), str(params.get("port", "")))
+def connecting(connect: Callable[[Mapping[str, Any]], T], params: Mapping[str, Any], error_class: type[Exception]) -> T:
+    """Return the connection that connect(params) makes, directly where that is known to work."""
+    direct = _direct(params)
+    if direct is not None:
+        try:
+            connection = connect(direct)
+        except error_class as error:
+            # A server that goes down fails alike, and then the ordinary attempt fails too.
+            if not _REFUSAL.search(str(error)):
+                raise
+        else:
+            _from[server_of(params)] = _PROVEN
+            return connection
+    connection = connect(params)
+    if direct is not None:
+        _from[server_of(params)] = _NEVER
+    else:
+        _learn(params, connection)
+    return connection
 
 
-def direct(params: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the parameters for a direct attempt, or None where it is not known to work."""
+def _direct(params: Mapping[str, Any]) -> dict[str, Any] | None:
     server = server_of(params)
     since = _from.get(server, _NEVER)
     if since is not _PROVEN:
@@ -51,26 +68,10 @@ def direct(params: Mapping[str, Any]) -> dict[str, Any] | None:
     return {**params, "sslnegotiation": "direct", "connect_timeout": patience}
 
 
-def is_refusal(error: Exception) -> bool:
-    """Whether a direct attempt may have failed because it was direct. A server that goes down fails alike."""
-    return _REFUSAL.search(str(error)) is not None
-
-
-def worked(params: Mapping[str, Any]) -> None:
-    """Note that a direct attempt succeeded."""
-    _from[server_of(params)] = _PROVEN
-
-
-def learn(params: Mapping[str, Any], server_version: int, *, refused: bool) -> None:
-    """Note what an ordinary connection over TLS tells: whether the next one may start directly.
-
-    refused: a direct attempt has just failed where this one worked.
-    """
-    if refused:
-        _from[server_of(params)] = _NEVER
-    else:
-        new_enough = server_version >= _FIRST_RELEASE and libpq.version() >= _FIRST_RELEASE
-        _from.setdefault(server_of(params), 0.0 if new_enough else _NEVER)
+def _learn(params: Mapping[str, Any], connection: Any) -> None:
+    """Note whether the next connection may start directly."""
+    new_enough = connection.info.server_version >= _FIRST_RELEASE and libpq.version() >= _FIRST_RELEASE
+    _from.setdefault(server_of(params), 0.0 if new_enough else _NEVER)
 
 
 def forget() -> None:

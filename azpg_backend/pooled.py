@@ -6,12 +6,12 @@ no connection. Both are put right where every worker passes, in the class of the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from azpg_backend import explain
 
-Connect = Callable[[dict[str, Any]], Any]
+Connect = Callable[[Mapping[str, Any]], Any]
 
 
 def prepare(pool: Any, wrap: Callable[[Connect], Connect]) -> None:
@@ -32,7 +32,7 @@ def _connection_class(base: Any, wrap: Callable[[Connect], Connect]) -> Any:
 
         @classmethod
         def connect(cls, conninfo: str = "", **kwargs: Any) -> Any:
-            def plain(params: dict[str, Any]) -> Any:
+            def plain(params: Mapping[str, Any]) -> Any:
                 return super(PoolConnection, cls).connect(conninfo, **params)
 
             try:

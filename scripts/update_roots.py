@@ -1,4 +1,4 @@
-"""Write the header of each root in azpg_backend/trust/roots/ and the bundle that libpq is given.
+"""Write the header of each root in azpg_backend/trust/roots/ and the bundles that libpq is given.
 
 The manifest's SHA-256 decides: a PEM that does not hash to its pin, or that is not self-signed, is refused. With
 --check nothing is written, and the exit status is 1 where a file differs from what would be written.
@@ -50,7 +50,9 @@ def section(root: manifest.Root, pem: str) -> str:
 
 def generated() -> dict[Path, str]:
     files = {path: section(root, path.read_text("ascii")) for root, path in bundled()}
+    in_use = [files[path] for root, path in bundled() if root.status == "current"]
     files[TRUST / "bundle.pem"] = "\n".join(files.values())
+    files[TRUST / "in-use.pem"] = "\n".join(in_use)
     return files
 
 

@@ -11,6 +11,7 @@ import django
 import pytest
 
 from azpg_backend import negotiation
+from azpg_backend.trust import in_use
 from demo_project.localpg import Chain, LocalPostgres, azure_chain
 
 # Variables by which libpq, OpenSSL, requests and azure-identity would bring this machine's configuration into a test.
@@ -50,6 +51,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
             monkeypatch.delenv(name)
     # What the process has learned of a port belongs to the server that had it before.
     negotiation.forget()
+    in_use.forget()
     # libpq looks into the home folder, for ~/.postgresql, ~/.pgpass and ~/.pg_service.conf.
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
 

@@ -398,13 +398,17 @@ def test_a_direct_connection_is_verified_just_the_same(
 
 
 @needs_17
-def test_an_older_server_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    params = {"host": "h", "port": 5432}
-    negotiation.learn(params, 160004, refused=False)
-    assert negotiation.direct(params) is None
-    negotiation.forget()
-    negotiation.learn(params, 170002, refused=False)
-    assert negotiation.direct(params) == {**params, "sslnegotiation": "direct", "connect_timeout": 3}
+def test_an_older_server_is_left_alone(
+    server: LocalPostgres, settings_for: SettingsFor, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(negotiation, "_FIRST_RELEASE", 990000)
+    watched = Watched(server)
+    with servers.listening(watched) as port:
+        for _ in range(2):
+            wrapper = connect(settings_for(server, PORT=port))
+            assert one(wrapper) == 1
+            wrapper.close()
+    assert watched.first == [0, 0]
 
 
 @needs_17
