@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.utils import InterfaceError, OperationalError
 
 from azpg_backend import base, libpq, negotiation, retry
@@ -350,6 +351,21 @@ def test_later_connections_save_a_round_trip(
                 cursor.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
                 assert cursor.fetchone() == (True,)
             wrapper.close()
+    assert watched.first == [0, 22, 22]
+
+
+@needs_17
+@pytest.mark.skipif(not is_psycopg3, reason="Django's pool needs psycopg 3")
+def test_so_do_those_that_a_pool_opens(server: LocalPostgres, settings_for: SettingsFor, connect: Connect) -> None:
+    watched = Watched(server)
+    with servers.listening(watched) as port:
+        wrapper = connect(settings_for(server, {"pool": {"min_size": 0, "max_size": 3}}, PORT=port), "pooled")
+        assert one(wrapper) == 1
+        others = [wrapper.pool.getconn() for _ in range(2)]
+        for each in others:
+            wrapper.pool.putconn(each)
+        wrapper.close()
+        wrapper.close_pool()
     assert watched.first == [0, 22, 22]
 
 
