@@ -58,7 +58,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         if pool is not None and self._plan is not None:
             from azpg_backend import pooled
 
-            pooled.prepare(pool, lambda connect: self._authenticated(self._shortened(connect)))
+            pooled.prepare(pool, lambda connect: self._authenticated(self._explained(self._shortened(connect))))
         return pool
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
@@ -71,7 +71,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
             # A pool connects in threads of its own, with a patience of its own.
             connection = self._from_pool(conn_params)
         else:
-            connect = self._authenticated(self._shortened(super().get_new_connection))
+            connect = self._authenticated(self._explained(self._shortened(super().get_new_connection)))
             connection = retry.connecting(
                 lambda: connect(conn_params),
                 self.Database.OperationalError,
@@ -114,7 +114,6 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
     def _shortened(self, connect: Connect) -> Connect:
         """Return connect, by the way that costs least of those that work. What is verified is the same on all."""
         plan = self._plan or self.plan()
-        connect = self._explained(connect)
         if plan.plaintext:
             return connect
         error_class = self.Database.OperationalError

@@ -17,7 +17,8 @@ from azpg_backend.libpq import Server, server_of
 
 T = TypeVar("T")
 
-_FIRST_RELEASE = 170000
+# PostgreSQL 17, of server and libpq, as both write it.
+FIRST_RELEASE = 170000
 # What libpq 17 and 18 say when the other end does not know direct TLS, or never answers it.
 _REFUSAL = re.compile(
     r"EOF detected|unexpected eof|closed the connection unexpectedly|reset by peer|wrong version number"
@@ -70,7 +71,7 @@ def _direct(params: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _learn(params: Mapping[str, Any], connection: Any) -> None:
     """Note whether the next connection may start directly."""
-    new_enough = connection.info.server_version >= _FIRST_RELEASE and libpq.version() >= _FIRST_RELEASE
+    new_enough = connection.info.server_version >= FIRST_RELEASE and libpq.version() >= FIRST_RELEASE
     _from.setdefault(server_of(params), 0.0 if new_enough else _NEVER)
 
 

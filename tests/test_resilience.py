@@ -417,7 +417,7 @@ def test_a_direct_connection_is_verified_just_the_same(
 def test_an_older_server_is_left_alone(
     server: LocalPostgres, settings_for: SettingsFor, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(negotiation, "_FIRST_RELEASE", 990000)
+    monkeypatch.setattr(negotiation, "FIRST_RELEASE", 990000)
     watched = Watched(server)
     with servers.listening(watched) as port:
         for _ in range(2):

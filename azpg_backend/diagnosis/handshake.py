@@ -25,6 +25,11 @@ from azpg_backend.diagnosis.bounded import Deadline
 MAX_HANDSHAKE_BYTES = 256 * 1024
 _CHUNK = 16 * 1024
 
+# By this in the place of the server's random number a ServerHello asks for another key share (RFC 8446, 4.1.3).
+_HELLO_RETRY_REQUEST = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
+# Before it: the heads of the record and of the message, and the protocol version.
+_RANDOM = slice(11, 43)
+
 _VERSIONS = {
     "tlsv1": SSL.TLS1_VERSION,
     "tlsv1.1": SSL.TLS1_1_VERSION,
@@ -56,12 +61,14 @@ class Handshake:
     """A completed handshake.
 
     chain: the certificates that the server sent, its own first. path: those that OpenSSL put together, up to the root
-    where one was found. group: the key exchange, or None where the library can't tell.
+    where one was found. group: the key exchange, or None where the library can't tell. retried: the server had no use
+    for the key shares that it was offered and asked for another, which takes a round trip.
     """
 
     protocol: str
     cipher: str
     group: str | None
+    retried: bool
     chain: tuple[x509.Certificate, ...]
     path: tuple[x509.Certificate, ...]
     errors: tuple[VerifyError, ...]
@@ -144,7 +151,7 @@ class _Client:
         return True
 
     def run(self, sock: socket.socket, deadline: Deadline) -> Handshake:
-        received = 0
+        received, start = 0, b""
         while True:
             try:
                 self.connection.do_handshake()
@@ -156,6 +163,7 @@ class _Client:
                 raise _explained(error) from None
             data = sock.recv(_CHUNK)
             received += len(data)
+            start = (start + data)[: _RANDOM.stop]
             if not data:
                 raise HandshakeFailed("tls.closed", "the server closed the connection during the TLS handshake")
             if received > MAX_HANDSHAKE_BYTES:
@@ -168,6 +176,7 @@ class _Client:
             protocol=self.connection.get_protocol_version_name(),
             cipher=self.connection.get_cipher_name() or "",
             group=self.connection.get_group_name() if hasattr(self.connection, "get_group_name") else None,
+            retried=start[_RANDOM] == _HELLO_RETRY_REQUEST,
             chain=tuple(self.connection.get_peer_cert_chain(as_cryptography=True) or ()),
             path=tuple(self.connection.get_verified_chain(as_cryptography=True) or ()),
             errors=tuple(dict.fromkeys(self.errors)),

@@ -21,7 +21,9 @@ _others: set[Server] = set()
 
 def connecting(connect: Callable[[Mapping[str, Any]], T], params: Mapping[str, Any], error_class: type[Exception]) -> T:
     """Return what connect(params) returns, with the roots in use in the place of the bundle where these suffice."""
-    if params.get("sslrootcert") != trust.BUNDLE or server_of(params) in _others:
+    server = server_of(params)
+    # Of several hosts, one that only the bundle verifies must not be passed over for the next.
+    if params.get("sslrootcert") != trust.BUNDLE or server in _others or any("," in part for part in server):
         return connect(params)
     try:
         return connect({**params, "sslrootcert": trust.IN_USE})
@@ -29,7 +31,7 @@ def connecting(connect: Callable[[Mapping[str, Any]], T], params: Mapping[str, A
         if "certificate verify failed" not in str(error):
             raise
     connection = connect(params)
-    _others.add(server_of(params))
+    _others.add(server)
     return connection
 
 

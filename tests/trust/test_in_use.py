@@ -128,3 +128,12 @@ def test_the_user_s_own_file_is_the_only_one_that_counts(
     with pytest.raises(OperationalError, match="certificate verify failed"):
         log_in(connect, settings)
     assert visits.count == 1
+
+
+def test_of_several_hosts_none_is_passed_over(
+    shipped: Callable[..., Settings], connect: Connect, visits: Visits
+) -> None:
+    settings = shipped(bundle=True, used=False)
+    settings["OPTIONS"]["hostaddr"] = ",".join(["127.0.0.1"] * 2)
+    log_in(connect, {**settings, "HOST": f"{HOST},{HOST}"})
+    assert visits.count == 1

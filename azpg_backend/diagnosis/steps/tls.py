@@ -49,15 +49,25 @@ def run(context: Context) -> StepResult:
         sock.close()
     detail = _detail(list(context.handshakes.values()))
     if not problems:
-        shown = dict.fromkeys(f"{each.protocol}, {each.cipher}" for each in context.handshakes.values())
-        return passed("tls", "; ".join(shown), **detail)
+        return passed("tls", "; ".join(dict.fromkeys(map(_in_words, context.handshakes.values()))), **detail)
     code = problems[0][0]
     message = "; ".join(problem[1] for problem in problems)
     return (warned if context.handshakes else failed)(code, message, _HINTS[code], **detail)
 
 
-def _detail(handshakes: list[Handshake]) -> dict[str, str | None]:
+def _in_words(handshake: Handshake) -> str:
+    agreed = f"{handshake.protocol}, {handshake.cipher}"
+    # docs/round-trips.md says what an operator can do about it.
+    return f"{agreed} (HelloRetryRequest: one more round trip)" if handshake.retried else agreed
+
+
+def _detail(handshakes: list[Handshake]) -> dict[str, str | bool | None]:
     if not handshakes:
-        return {"protocol": None, "cipher": None, "group": None}
+        return {"protocol": None, "cipher": None, "group": None, "hello_retry_request": None}
     first = handshakes[0]
-    return {"protocol": first.protocol, "cipher": first.cipher, "group": first.group}
+    return {
+        "protocol": first.protocol,
+        "cipher": first.cipher,
+        "group": first.group,
+        "hello_retry_request": first.retried,
+    }

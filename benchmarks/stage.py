@@ -1,0 +1,46 @@
+"""The aliases that are compared: this engine, and Django's own verifying in the ways that people use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import certifi
+
+from azpg_backend import trust
+from demo_project.localpg import Chain
+
+HOST = "benchmark.postgres.database.azure.com"
+STOCK = "django.db.backends.postgresql"
+PASSWORD = "benchmark0password"  # noqa: S105 (of a server that lives for a minute)
+
+
+def with_local_root(chain: Chain, folder: Path) -> dict[str, str]:
+    """Write every CA file once more with the local server's root in it; the package's own two then are these.
+
+    Return the paths by name: "bundle" and "in_use" of the package, "certifi", and "one", which has that root alone.
+    """
+    sources = {"bundle": trust.BUNDLE, "in_use": trust.IN_USE, "certifi": certifi.where()}
+    texts = {name: Path(path).read_text("utf-8") for name, path in sources.items()} | {"one": ""}
+    paths = {name: str(folder / f"{name}.pem") for name in texts}
+    for name, text in texts.items():
+        Path(paths[name]).write_text(text + chain.root_pem, "utf-8")
+    trust.BUNDLE, trust.IN_USE = paths["bundle"], paths["in_use"]
+    return paths
+
+
+def aliases(paths: Mapping[str, str], port: int) -> dict[str, dict[str, Any]]:
+    """Return DATABASES: this engine as users write it, and Django's with one root, with certifi's, and unverified."""
+
+    def alias(engine: str, **options: str) -> dict[str, Any]:
+        server = {"NAME": "app", "USER": "app", "PASSWORD": PASSWORD, "HOST": HOST, "PORT": port}
+        return {**server, "ENGINE": engine, "OPTIONS": {"hostaddr": "127.0.0.1", **options}}
+
+    return {
+        "default": alias("azpg_backend"),
+        "ours": alias("azpg_backend"),
+        "one_root": alias(STOCK, sslmode="verify-full", sslrootcert=paths["one"]),
+        "certifi": alias(STOCK, sslmode="verify-full", sslrootcert=paths["certifi"]),
+        "require": alias(STOCK, sslmode="require"),
+    }
