@@ -46,6 +46,11 @@ def stored(*several: LocalPostgres) -> set[int]:
     return {int(row) for server in several for row in server.sql("SELECT id FROM written", "app").split()}
 
 
+def sever(server: LocalPostgres) -> None:
+    """End every client's session, so that all have to connect anew."""
+    server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")
+
+
 @dataclass(frozen=True)
 class Figures:
     """What a fault did. Times are in seconds.

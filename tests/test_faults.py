@@ -7,11 +7,15 @@ it is over may fail, and no thread may hang. Each test notes its figures: see th
 
 from __future__ import annotations
 
+import logging
+import re
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +24,11 @@ from django.db.utils import OperationalError
 from demo_project.localpg import Chain, LocalPostgres
 from tests import servers
 from tests.conftest import PASSWORD, SettingsFor
-from tests.load import Load, create_table, fresh, kept, stored
+from tests.load import Load, create_table, fresh, kept, sever, stored
+from tests.network import own_network
 from tests.pgbouncer import PgBouncer, needs_pgbouncer
+
+logger = logging.getLogger("tests.load")
 
 Connect = Callable[..., Any]
 Record = Callable[[str, object], None]
@@ -44,11 +51,6 @@ def target(durable: LocalPostgres) -> LocalPostgres:
     durable.start()
     create_table(durable)
     return durable
-
-
-def sever(server: LocalPostgres) -> None:
-    """End every client's session, so that all have to connect anew."""
-    server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")
 
 
 def test_an_orderly_restart(target: LocalPostgres, settings_for: SettingsFor, record_property: Record) -> None:
@@ -116,6 +118,23 @@ def test_pgbouncer_restarted(
     figures = load.figures(stored(target))
     figures.check(record_property, f"pgbouncer restarted after {how.name}")
     assert figures.longest_request > 0.9
+
+
+@pytest.mark.parametrize("test", ["test_a_name_server_that_fails", "test_failover_to_another_address"])
+def test_by_name(test: str, tmp_path: Path, record_property: Record) -> None:
+    """What needs a name server of its own; see by_name.py."""
+    program = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "log_cli=true", "--log-cli-level=INFO"]
+    done = subprocess.run(
+        [*own_network(tmp_path), *program, f"tests/by_name.py::{test}"],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (figures,) = re.findall(r"tests\.load:\S+ (.*)", done.stdout)
+    record_property("figures", figures)
+    logger.info("%s", figures)
 
 
 # Dead connections are noticed
