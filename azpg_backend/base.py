@@ -11,7 +11,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql.base import DatabaseWrapper as PostgresDatabaseWrapper
 
-from azpg_backend import explain, negotiation, policy, retry
+from azpg_backend import explain, forks, negotiation, policy, retry
 from azpg_backend.client import DatabaseClient
 
 # Seconds without a query after which a health check asks the server instead of looking at the socket. Until then the
@@ -67,6 +67,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         A failure keeps the driver's type, text and traceback, and gains what it means and what to do.
         """
         plan = self._plan or self.plan()
+        forks.watch(self)
         if self.pool:
             # A pool connects in threads of its own, with a patience of its own.
             connection = self._explained(super().get_new_connection)(conn_params)
