@@ -50,15 +50,14 @@ def workers(first: LocalPostgres, settings_for: SettingsFor) -> list[Settings]:
 
 def test_a_name_server_that_fails(first: LocalPostgres, workers: list[Settings], record_property: Record) -> None:
     """One second of SERVFAIL and one of silence, while nobody has a connection left."""
-    with NameServer("127.0.0.1") as names:
-        with Load(workers) as load, load.fault():
-            names.address = None
-            sever(first)
-            time.sleep(1)
-            names.silent = True
-            time.sleep(1)
-            names.silent = False
-            names.address = "127.0.0.1"
+    with NameServer("127.0.0.1") as names, Load(workers) as load, load.fault():
+        names.address = None
+        sever(first)
+        time.sleep(1)
+        names.silent = True
+        time.sleep(1)
+        names.silent = False
+        names.address = "127.0.0.1"
     figures = load.figures(stored(first))
     figures.check(record_property, "DNS failing for 2 s")
     assert figures.longest_request > 1.5
@@ -71,11 +70,10 @@ def test_failover_to_another_address(
 
     The two share nothing here, unlike a standby and its primary: a write is lost if neither has it.
     """
-    with NameServer("127.0.0.1") as names:
-        with Load(workers) as load, load.fault():
-            first.kill()
-            time.sleep(2)
-            names.address = "127.0.0.2"
+    with NameServer("127.0.0.1") as names, Load(workers) as load, load.fault():
+        first.kill()
+        time.sleep(2)
+        names.address = "127.0.0.2"
     first.start()
     figures = load.figures(stored(first, second))
     figures.check(record_property, "failover after 2 s")

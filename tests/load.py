@@ -80,11 +80,27 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class _Request:
+class Request:
+    """One write, acknowledged where error is None. The times are time.monotonic()'s."""
+
     number: int
     started: float
     ended: float
     error: str | None
+
+
+def write(wrapper: Any, number: int) -> Request:
+    """Write a number as a web request does, with Django's own signal handlers before and after it."""
+    error = None
+    started = time.monotonic()
+    wrapper.close_if_unusable_or_obsolete()
+    try:
+        with wrapper.cursor() as cursor:
+            cursor.execute("INSERT INTO written VALUES (%s)", [number])
+    except (OperationalError, InterfaceError) as failure:
+        error = str(failure)
+    wrapper.close_if_unusable_or_obsolete()
+    return Request(number, started, time.monotonic(), error)
 
 
 class Load:
@@ -94,7 +110,7 @@ class Load:
     """
 
     def __init__(self, settings: Sequence[Settings], *, first: int = 0) -> None:
-        self._requests: list[list[_Request]] = [[] for _ in settings]
+        self._requests: list[list[Request]] = [[] for _ in settings]
         self._stop = threading.Event()
         self._down_at = self._returned_at = 0.0
         self._threads = [
@@ -103,21 +119,11 @@ class Load:
             for number, (each, requests) in enumerate(zip(settings, self._requests, strict=True), 1)
         ]
 
-    def _work(self, settings: Settings, requests: list[_Request], number: int) -> None:
+    def _work(self, settings: Settings, requests: list[Request], number: int) -> None:
         wrapper = ConnectionHandler({"default": settings})["default"]
         while not self._stop.is_set():
             number += 1
-            error = None
-            started = time.monotonic()
-            # Before and after each request, as Django's own signal handlers do.
-            wrapper.close_if_unusable_or_obsolete()
-            try:
-                with wrapper.cursor() as cursor:
-                    cursor.execute("INSERT INTO written VALUES (%s)", [number])
-            except (OperationalError, InterfaceError) as failure:
-                error = str(failure)
-            wrapper.close_if_unusable_or_obsolete()
-            requests.append(_Request(number, started, time.monotonic(), error))
+            requests.append(write(wrapper, number))
             time.sleep(0.005)
         wrapper.close()
 
@@ -143,7 +149,7 @@ class Load:
             time.sleep(0.02)
 
     @staticmethod
-    def _written_since(requests: list[_Request], since: float) -> float | None:
+    def _written_since(requests: list[Request], since: float) -> float | None:
         return next((each.ended for each in requests if each.error is None and each.started > since), None)
 
     @contextlib.contextmanager
