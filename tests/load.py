@@ -22,6 +22,9 @@ Settings = dict[str, Any]
 
 # Seconds. A request that takes longer than all the faults and patience of these tests hangs.
 HUNG = 40
+# Seconds. The longest pause between two attempts to connect is 5 s (retry.Backoff), and TCP, which doubles its pauses,
+# finds out about a path that is back after as long again as it was silent, here 8 s.
+BACK_WITHIN = 10
 
 
 def kept(settings: Settings) -> Settings:
@@ -77,6 +80,7 @@ class Figures:
         assert self.failed_after_return == []
         assert self.lost == 0
         assert self.acknowledged > 0
+        assert self.back_after < BACK_WITHIN
 
 
 @dataclass(frozen=True)
@@ -106,16 +110,19 @@ def write(wrapper: Any, number: int) -> Request:
 class Load:
     """One thread for each settings dict, writing one number per request into the table of create_table().
 
+    The first one has nothing to do during a fault, so that afterwards it comes upon whatever its connection has become.
     A context manager: it begins once every worker has written, and ends once every worker has written again.
     """
 
-    def __init__(self, settings: Sequence[Settings], *, first: int = 0) -> None:
+    def __init__(self, settings: Sequence[Settings]) -> None:
         self._requests: list[list[Request]] = [[] for _ in settings]
         self._stop = threading.Event()
-        self._down_at = self._returned_at = 0.0
+        self._undisturbed = threading.Event()
+        self._undisturbed.set()
+        self._returned_at = 0.0
         self._threads = [
             # Daemons, for one that hangs should fail its test only.
-            threading.Thread(target=self._work, args=(each, requests, first + number * 1_000_000), daemon=True)
+            threading.Thread(target=self._work, args=(each, requests, number * 1_000_000), daemon=True)
             for number, (each, requests) in enumerate(zip(settings, self._requests, strict=True), 1)
         ]
 
@@ -124,6 +131,8 @@ class Load:
         while not self._stop.is_set():
             number += 1
             requests.append(write(wrapper, number))
+            if requests is self._requests[0]:
+                self._undisturbed.wait()
             time.sleep(0.005)
         wrapper.close()
 
@@ -139,6 +148,7 @@ class Load:
             # Long enough for a pause between two attempts that had begun before.
             time.sleep(0.5)
         self._stop.set()
+        self._undisturbed.set()
         end = time.monotonic() + HUNG
         for thread in self._threads:
             thread.join(max(0, end - time.monotonic()))
@@ -153,13 +163,16 @@ class Load:
         return next((each.ended for each in requests if each.error is None and each.started > since), None)
 
     @contextlib.contextmanager
-    def fault(self, before: float = 0.5) -> Iterator[None]:
-        """For so long as the block lasts, requests may fail; before it, after some undisturbed seconds, none may."""
-        time.sleep(before)
+    def fault(self) -> Iterator[None]:
+        """For so long as the block lasts, requests may fail; in the undisturbed moment before it none may."""
+        time.sleep(0.5)
         assert [each.error for requests in self._requests for each in requests if each.error] == []
-        self._down_at = time.monotonic()
+        self._undisturbed.clear()
+        # For the request that has begun.
+        time.sleep(0.1)
         yield
         self._returned_at = time.monotonic()
+        self._undisturbed.set()
 
     def acknowledged(self) -> set[int]:
         return {each.number for requests in list(self._requests) for each in list(requests) if each.error is None}

@@ -60,16 +60,24 @@ def target(durable: LocalPostgres) -> LocalPostgres:
     return durable
 
 
-def test_an_orderly_restart(target: LocalPostgres, settings_for: SettingsFor, record_property: Record) -> None:
+@pytest.mark.parametrize("pool", [False, True])
+def test_an_orderly_restart(
+    target: LocalPostgres, settings_for: SettingsFor, connect: Connect, record_property: Record, pool: bool
+) -> None:
     """As at maintenance: sessions are ended with 57P01, and newcomers are turned away until it is back."""
     settings = kept(settings_for(target, PATIENT))
+    if pool:
+        pytest.importorskip("psycopg_pool")
+        settings = settings_for(target, {**PATIENT, "pool": True}, CONN_HEALTH_CHECKS=True)
+    # Closes the pool at the end.
+    connect(settings)
     said_before = len(target.log())
     with Load([settings] * 4) as load, load.fault():
         target.stop()
         time.sleep(1)
         target.start()
     figures = load.figures(stored(target))
-    figures.check(record_property, "orderly restart")
+    figures.check(record_property, "orderly restart, pool" if pool else "orderly restart")
     assert figures.longest_request > 0.9
     assert "57P01" in target.log()[said_before:]
 
