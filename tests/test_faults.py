@@ -105,6 +105,8 @@ def test_a_path_that_goes_silent(target: LocalPostgres, settings_for: SettingsFo
     figures = load.figures(stored(target))
     figures.check(record_property, "silent for 8 s")
     assert figures.longest_request > 7
+    # It is less than tcp_user_timeout, so that not even what was under way fails.
+    assert figures.failed_while_down == 0
 
 
 def test_too_many_connections(target: LocalPostgres, settings_for: SettingsFor, record_property: Record) -> None:
