@@ -98,7 +98,7 @@ def test_a_path_that_goes_silent(target: LocalPostgres, settings_for: SettingsFo
     """For 8 s nothing arrives and nothing is refused: what waits is sent again by TCP, and new connections wait."""
     with servers.Relay(target.port) as relay:
         settings = settings_for(target, PATIENT, PORT=relay.port)
-        with Load([kept(settings)] * 2 + [fresh(settings)] * 2) as load, load.fault():
+        with Load([kept(settings)] * 3 + [fresh(settings)]) as load, load.fault():
             relay.silence()
             time.sleep(8)
             relay.resume()
