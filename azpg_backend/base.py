@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.backends.postgresql.base import DatabaseWrapper as PostgresDatabaseWrapper
 
-from azpg_backend import explain, negotiation, plans, retry
+from azpg_backend import explain, forks, negotiation, plans, retry
 from azpg_backend.client import DatabaseClient
 from azpg_backend.policy import Plan
 from azpg_backend.trust import in_use
@@ -67,6 +67,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         A failure keeps the driver's type, text and traceback, and gains what it means and what to do.
         """
         plan = self._plan or self.plan()
+        forks.watch(self)
         if self.pool:
             # A pool connects in threads of its own, with a patience of its own.
             connection = self._from_pool(conn_params)

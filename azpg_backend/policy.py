@@ -31,7 +31,7 @@ TIMEOUTS: Mapping[str, int] = {
     # well below a second.
     "connect_timeout": 10,
     # Azure's load balancers forget an idle flow after 240 s without telling either side. A probe after 60 s keeps the
-    # flow known, and a peer that is gone is noticed 50 s later; on Linux, with tcp_user_timeout, 10 s later.
+    # flow known, and a peer that is gone is noticed 50 s later, or on Linux 10 s later, because of tcp_user_timeout.
     "keepalives": 1,
     "keepalives_idle": 60,
     "keepalives_interval": 10,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import socket
 import ssl
 import struct
@@ -19,6 +20,12 @@ Behaviour = Callable[[socket.socket], object]
 @contextlib.contextmanager
 def listening(behave: Behaviour) -> Iterator[int]:
     """Run a behaviour for every visitor, each in a thread, and yield the port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, serving(listener, behave):
+        yield listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def serving(listener: socket.socket, behave: Behaviour) -> Iterator[None]:
     visitors: list[socket.socket] = []
 
     def accept() -> None:
@@ -32,11 +39,10 @@ def listening(behave: Behaviour) -> Iterator[int]:
         with contextlib.suppress(OSError, ssl.SSLError), visitor:
             behave(visitor)
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=accept, daemon=True).start()
-        yield listener.getsockname()[1]
-        with contextlib.suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
+    threading.Thread(target=accept, daemon=True).start()
+    yield
+    with contextlib.suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)
     for visitor in visitors:
         visitor.close()
 
@@ -59,12 +65,83 @@ def unanswering() -> Iterator[int]:
             filler.close()
 
 
-def pump(source: socket.socket, target: socket.socket) -> None:
-    """Carry bytes from one connection to another until it ends."""
+def pump(source: socket.socket, target: socket.socket, gate: threading.Event | None = None) -> None:
+    """Carry bytes from one connection to another until it ends, while the gate is open."""
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
+            if gate is not None:
+                gate.wait()
             target.sendall(data)
         target.shutdown(socket.SHUT_WR)
+
+
+class Relay:
+    """A path to a server on this machine, which can be cut or go silent. A context manager.
+
+    Silence is the kernel's (Linux): the sockets on this side drop every packet before TCP sees it, so that nothing is
+    acknowledged, neither data nor a probe nor the start of a connection, and packets sent again get through afterwards.
+    """
+
+    # asm-generic/socket.h; Python has no names for them.
+    _SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._visitors: list[socket.socket] = []
+        self._open = threading.Event()
+        self._open.set()
+        self.port: int = self._listener.getsockname()[1]
+
+    def __enter__(self) -> Relay:
+        self._serving = serving(self._listener, self._carry)
+        self._serving.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.set()
+        self._serving.__exit__(None, None, None)
+        self._listener.close()
+
+    def _carry(self, visitor: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", self._target)) as upstream:
+            self._visitors.append(visitor)
+            threading.Thread(target=pump, args=(upstream, visitor, self._open), daemon=True).start()
+            pump(visitor, upstream, self._open)
+
+    def cut(self) -> None:
+        """Reset every connection, and wait until that has been done."""
+        cut, self._visitors = self._visitors, []
+        for visitor in cut:
+            with contextlib.suppress(OSError):
+                visitor.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                # A close() would wait for the thread that reads: this wakes it, and sends nothing.
+                visitor.shutdown(socket.SHUT_RD)
+        while any(visitor.fileno() != -1 for visitor in cut):
+            time.sleep(0.001)
+
+    def storm(self, seconds: float) -> None:
+        """Reset every connection again and again, wherever it is: in the handshake, the login or a query."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.cut()
+            time.sleep(0.005)
+
+    def silence(self) -> None:
+        """Let every packet vanish, from now on."""
+        self._open.clear()
+        # A program for the kernel's packet filter, of one instruction: keep 0 bytes.
+        drop = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
+        program = struct.pack("HP", 1, ctypes.addressof(drop))
+        for each in (self._listener, *self._visitors):
+            with contextlib.suppress(OSError):
+                each.setsockopt(socket.SOL_SOCKET, self._SO_ATTACH_FILTER, program)
+
+    def resume(self) -> None:
+        for each in (self._listener, *self._visitors):
+            with contextlib.suppress(OSError):
+                each.setsockopt(socket.SOL_SOCKET, self._SO_DETACH_FILTER, 0)
+        self._open.set()
 
 
 def closed_port() -> int:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
-import shutil
-import subprocess
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,74 +13,24 @@ import pytest
 from django.db import connections, transaction
 from django.db.utils import DatabaseError, OperationalError
 
-from demo_project.localpg import Chain, LocalPostgres
-from demo_project.localpg.server import account, free_port
+from demo_project.localpg import LocalPostgres
 from demo_project.notes.models import Note
-from tests.conftest import PASSWORD, Settings, SettingsFor
+from tests.conftest import Settings, SettingsFor
 from tests.diagnosis.conftest import Check, check, codes, report
+from tests.pgbouncer import PgBouncer, needs_pgbouncer
 
 __all__ = ["check", "report"]
 
-PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
+pytestmark = needs_pgbouncer
 
 Connect = Callable[..., Any]
 Databases = Callable[..., None]
 
-CONFIGURATION = """
-[databases]
-* = host=127.0.0.1 port={server_port}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = plain
-auth_file = {folder}/users.txt
-pool_mode = transaction
-default_pool_size = 3
-client_tls_sslmode = require
-client_tls_key_file = {folder}/server.key
-client_tls_cert_file = {folder}/server.pem
-server_tls_sslmode = verify-ca
-server_tls_ca_file = {folder}/root.pem
-"""
-
 
 @pytest.fixture(scope="module")
-def pgbouncer_port(server: LocalPostgres, chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    assert PROGRAM is not None
-    folder = tmp_path_factory.mktemp("pgbouncer")
-    port = free_port()
-    files = {
-        "pgbouncer.ini": CONFIGURATION.format(server_port=server.port, port=port, folder=folder),
-        "users.txt": f'"app" "{PASSWORD}"\n',
-        "server.key": chain.key_pem,
-        "server.pem": chain.server_pem,
-        "root.pem": chain.root_pem,
-    }
-    for name, text in files.items():
-        (folder / name).write_text(text)
-    # Like PostgreSQL it refuses to run as root.
-    switch = account()
-    if switch:
-        for path in [folder, *folder.iterdir()]:
-            os.chown(path, switch["user"], switch["group"])
-        for parent in folder.parents:
-            if str(parent).startswith(str(tmp_path_factory.getbasetemp().parent)):
-                parent.chmod(0o711)
-    with open(folder / "log", "wb") as log:
-        running = subprocess.Popen([PROGRAM, folder / "pgbouncer.ini"], stdout=log, stderr=log, **switch)
-    try:
-        for _ in range(100):
-            if "process up" in (folder / "log").read_text():
-                break
-            time.sleep(0.05)
-        else:
-            pytest.fail((folder / "log").read_text())
-        yield port
-    finally:
-        running.terminate()
-        running.wait(10)
+def pgbouncer_port(server: LocalPostgres) -> Iterator[int]:
+    with PgBouncer(server) as running:
+        yield running.port
 
 
 @pytest.fixture

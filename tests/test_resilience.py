@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
-from django.db.utils import InterfaceError, OperationalError
+from django.db.utils import OperationalError
 
 from azpg_backend import base, libpq, negotiation, retry
 from azpg_backend.retry import Backoff
 from demo_project.localpg import Chain, LocalPostgres
 from tests import servers
 from tests.conftest import PASSWORD, Settings, SettingsFor
+from tests.load import Load, create_table, kept, stored
 
 Connect = Callable[..., Any]
 
@@ -262,57 +263,20 @@ def test_a_reset_connection_is_not_usable(server: LocalPostgres, settings_for: S
 
 
 def test_no_acknowledged_write_is_lost_when_the_server_is_killed(
-    chain: Chain, settings_for: SettingsFor, connect: Connect
+    chain: Chain, settings_for: SettingsFor, record_property: Callable[[str, object], None]
 ) -> None:
     """SIGKILL, three seconds of nothing, and back, while four workers write as web requests do."""
     with LocalPostgres(chain, durable=True) as server:
         server.create("app", PASSWORD.replace("'", "''"), "app")
-        settings = retrying(settings_for(server, CONN_HEALTH_CHECKS=True, CONN_MAX_AGE=None), 30)
-        setup = connect(settings)
-        with setup.cursor() as cursor:
-            cursor.execute("CREATE TABLE written (id integer PRIMARY KEY)")
-        setup.close()
-        acknowledged: set[int] = set()
-        failed_after_return: list[str] = []
-        returned = threading.Event()
-        stop = threading.Event()
-
-        def work(worker: int) -> None:
-            wrapper = type(setup)(settings_for_worker, f"worker{worker}")
-            number = worker * 1_000_000
-            while not stop.is_set():
-                number += 1
-                after_return = returned.is_set()
-                wrapper.close_if_unusable_or_obsolete()
-                try:
-                    with wrapper.cursor() as cursor:
-                        cursor.execute("INSERT INTO written VALUES (%s)", [number])
-                    acknowledged.add(number)
-                except (OperationalError, InterfaceError) as error:
-                    if after_return:
-                        failed_after_return.append(str(error))
-                time.sleep(0.005)
-            wrapper.close()
-
-        settings_for_worker = {**setup.settings_dict, **settings}
-        workers = [threading.Thread(target=work, args=(number,)) for number in range(1, 5)]
-        for worker in workers:
-            worker.start()
-        time.sleep(1)
-        server.kill()
-        time.sleep(3)
-        before = len(acknowledged)
-        server.start()
-        returned.set()
-        time.sleep(2)
-        stop.set()
-        for worker in workers:
-            worker.join(40)
-        assert not any(worker.is_alive() for worker in workers)
-        assert len(acknowledged) > before > 0
-        stored = {int(row) for row in server.sql("SELECT id FROM written", "app").split()}
-        assert acknowledged - stored == set()
-        assert failed_after_return == []
+        create_table(server)
+        settings = kept(retrying(settings_for(server), 30))
+        with Load([settings] * 4) as load, load.fault():
+            server.kill()
+            time.sleep(3)
+            server.start()
+        figures = load.figures(stored(server))
+    figures.check(record_property, "SIGKILL and 3 s")
+    assert figures.longest_request > 2.5
 
 
 # Starting with TLS directly

@@ -1,0 +1,82 @@
+"""Faults of name resolution under a writing load, with the resolvers that the drivers really use.
+
+test_faults.py runs these, each in a network of its own: psycopg 3 asks through Python, psycopg2 through libpq, and both
+end at the C library, which knows no other name server than /etc/resolv.conf's. pytest doesn't collect this file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from demo_project.localpg import Chain, LocalPostgres
+from tests.conftest import PASSWORD, Settings, SettingsFor
+from tests.load import Load, create_table, fresh, kept, sever, stored
+from tests.network import NameServer
+
+Record = Callable[[str, object], None]
+ServerAt = Callable[..., LocalPostgres]
+
+
+@pytest.fixture
+def first(chain: Chain) -> Iterator[LocalPostgres]:
+    with LocalPostgres(chain, durable=True) as running:
+        yield prepared(running)
+
+
+@pytest.fixture
+def second(chain: Chain, first: LocalPostgres) -> Iterator[LocalPostgres]:
+    """Another server with the same certificate and port, at another address."""
+    server = LocalPostgres(chain, durable=True, settings={"listen_addresses": "127.0.0.2"})
+    server.port = first.port
+    with server as running:
+        yield prepared(running)
+
+
+def prepared(server: LocalPostgres) -> LocalPostgres:
+    server.create("app", PASSWORD.replace("'", "''"), "app")
+    create_table(server)
+    return server
+
+
+@pytest.fixture
+def workers(first: LocalPostgres, settings_for: SettingsFor) -> list[Settings]:
+    settings = settings_for(first, {"azpg": {"connect_retry_seconds": 30}})
+    del settings["OPTIONS"]["hostaddr"]
+    return [kept(settings)] * 2 + [fresh(settings)] * 2
+
+
+def test_a_name_server_that_fails(first: LocalPostgres, workers: list[Settings], record_property: Record) -> None:
+    """One second of SERVFAIL and one of silence, while nobody has a connection left."""
+    with NameServer("127.0.0.1") as names, Load(workers) as load, load.fault():
+        names.address = None
+        sever(first)
+        time.sleep(1)
+        names.silent = True
+        time.sleep(1)
+        names.silent = False
+        names.address = "127.0.0.1"
+    figures = load.figures(stored(first))
+    figures.check(record_property, "DNS failing for 2 s")
+    assert figures.longest_request > 1.5
+
+
+def test_failover_to_another_address(
+    first: LocalPostgres, second: LocalPostgres, workers: list[Settings], record_property: Record
+) -> None:
+    """The server is killed, and two seconds later its name leads to another one.
+
+    The two share nothing here, unlike a standby and its primary: a write is lost if neither has it.
+    """
+    with NameServer("127.0.0.1") as names, Load(workers) as load, load.fault():
+        first.kill()
+        time.sleep(2)
+        names.address = "127.0.0.2"
+    first.start()
+    figures = load.figures(stored(first, second))
+    figures.check(record_property, "failover after 2 s")
+    assert figures.longest_request > 1.5
+    assert stored(first)
+    assert stored(second)

@@ -1,0 +1,94 @@
+"""A real PgBouncer over TLS in transaction mode, as Azure's built-in one is, that can be stopped and started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from demo_project.localpg import LocalPostgres
+from demo_project.localpg.server import account, free_port
+from tests.conftest import PASSWORD
+
+PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+needs_pgbouncer = pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
+
+CONFIGURATION = """
+[databases]
+* = host=127.0.0.1 port={server_port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = plain
+auth_file = {folder}/users.txt
+pool_mode = transaction
+default_pool_size = 3
+client_tls_sslmode = require
+client_tls_key_file = {folder}/server.key
+client_tls_cert_file = {folder}/server.pem
+server_tls_sslmode = verify-ca
+server_tls_ca_file = {folder}/root.pem
+"""
+
+
+class PgBouncer:
+    """In front of a local server, for as long as a ``with`` block lasts. The port stays the same."""
+
+    def __init__(self, server: LocalPostgres) -> None:
+        self._server = server
+        self.port = free_port()
+
+    def __enter__(self) -> PgBouncer:
+        self._temporary = tempfile.TemporaryDirectory()
+        self._folder = folder = Path(self._temporary.name)
+        chain = self._server.chain
+        files = {
+            "pgbouncer.ini": CONFIGURATION.format(server_port=self._server.port, port=self.port, folder=folder),
+            "users.txt": f'"app" "{PASSWORD}"\n',
+            "server.key": chain.key_pem,
+            "server.pem": chain.server_pem,
+            "root.pem": chain.root_pem,
+        }
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        # Like PostgreSQL it refuses to run as root.
+        self._account = account()
+        if self._account:
+            for path in [folder, *folder.iterdir()]:
+                os.chown(path, self._account["user"], self._account["group"])
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+        self._temporary.cleanup()
+
+    def start(self) -> None:
+        assert PROGRAM is not None
+        log = self._folder / "log"
+        with open(log, "wb") as file:
+            self._process = subprocess.Popen(
+                [PROGRAM, self._folder / "pgbouncer.ini"], stdout=file, stderr=file, **self._account
+            )
+        for _ in range(100):
+            if "process up" in log.read_text():
+                return
+            time.sleep(0.05)
+        self.stop()
+        pytest.fail(log.read_text())
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End it: SIGTERM at once (before 1.23, then once the clients have gone), SIGINT after running transactions."""
+        self._process.send_signal(how)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
