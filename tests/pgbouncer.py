@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,14 @@ server_tls_ca_file = {folder}/root.pem
 
 
 class PgBouncer:
-    """In front of a local server, for as long as a ``with`` block lasts. The port stays the same."""
+    """In front of a local server, for as long as a ``with`` block lasts. The port stays the same.
 
-    def __init__(self, server: LocalPostgres) -> None:
+    users: passwords by name, for its clients and the server alike.
+    """
+
+    def __init__(self, server: LocalPostgres, users: Mapping[str, str] | None = None) -> None:
         self._server = server
+        self._users = dict(users or {"app": PASSWORD})
         self.port = free_port()
 
     def __enter__(self) -> PgBouncer:
@@ -51,7 +56,7 @@ class PgBouncer:
         chain = self._server.chain
         files = {
             "pgbouncer.ini": CONFIGURATION.format(server_port=self._server.port, port=self.port, folder=folder),
-            "users.txt": f'"app" "{PASSWORD}"\n',
+            "users.txt": self._user_lines(),
             "server.key": chain.key_pem,
             "server.pem": chain.server_pem,
             "root.pem": chain.root_pem,
@@ -69,6 +74,23 @@ class PgBouncer:
     def __exit__(self, *error: object) -> None:
         self.stop()
         self._temporary.cleanup()
+
+    def _user_lines(self) -> str:
+        return "".join(f'"{user}" "{password}"\n' for user, password in self._users.items())
+
+    def know(self, user: str, password: str) -> None:
+        """Let a role log in with another password from now on, here and at the server."""
+        self._server.sql(f"ALTER ROLE {user} PASSWORD '{password}'")
+        self._users[user] = password
+        (self._folder / "users.txt").write_text(self._user_lines())
+        self._process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Its release, such as (1, 25)."""
+        said = subprocess.run([str(PROGRAM), "--version"], capture_output=True, text=True, check=True).stdout
+        return tuple(map(int, said.split()[1].split(".")[:2]))
 
     def start(self) -> None:
         assert PROGRAM is not None
