@@ -8,11 +8,10 @@ error of several lines names one address after the other and only one of them re
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(NamedTuple):
     """code: the login.* code. pattern: found in the text. reason: what it means on Azure. hint: what to do.
 
     transient: whether waiting may help (Microsoft, "Handle transient connectivity errors").

@@ -6,11 +6,10 @@ The engine raises a finding, ``manage.py check`` reports it and ``azpg_check`` s
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """A mistake or a trap in one alias.
 
     code: the step code of azpg_check, such as "settings.weak_tls".
@@ -31,8 +30,7 @@ class Finding:
         return f"{self.message} {self.hint} ({self.id})"
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A key of one alias, as a reader would look it up in settings.py."""
 
     alias: str

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import ntpath
-from dataclasses import dataclass
+from typing import NamedTuple
 
 POSTGRESQL_PORT = 5432
 # Azure's built-in PgBouncer; 8432 is its balanced port on an elastic cluster.
 PGBOUNCER_PORTS = frozenset({6432, 8432})
 
 
-@dataclass(frozen=True)
-class Cloud:
+class Cloud(NamedTuple):
     """An Azure cloud, named as the Azure CLI names it. authority: where its Microsoft Entra tokens are issued."""
 
     name: str
@@ -60,8 +59,7 @@ def cloud_of(host: str) -> Cloud | None:
     return next((cloud for cloud in CLOUDS if name.endswith(cloud.suffix)), None)
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """One server that libpq would try: the name to verify, the address to dial instead (or ""), and the port."""
 
     host: str

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from azpg_backend import policy
 from azpg_backend.policy import Plan
 
 
-@dataclass(frozen=True)
 class _Kept:
-    """A decision and all that it was decided from. settings and environ may hold secrets."""
+    """A decision and all that it was decided from, which may hold secrets."""
 
-    plan: Plan
-    settings: Mapping[str, Any] = field(repr=False)
-    environ: tuple[tuple[str, str | None], ...] = field(repr=False)
+    def __init__(self, plan: Plan, settings: Mapping[str, Any], environ: Mapping[str, str | None]) -> None:
+        self.plan = plan
+        self.settings = settings
+        self.environ = tuple(environ.items())
 
     def holds_for(self, settings_dict: Mapping[str, Any]) -> bool:
         if self.settings != settings_dict:
@@ -58,7 +57,7 @@ def plan_of(alias: str, settings_dict: Mapping[str, Any]) -> Plan:
     environ = _Noting()
     plan = policy.decide(alias, settings_dict, environ=environ)
     if not plan.params.get("service") and not environ.asked.get("PGSERVICE"):
-        _kept[alias] = _Kept(plan, _copied(settings_dict), tuple(environ.asked.items()))
+        _kept[alias] = _Kept(plan, _copied(settings_dict), environ.asked)
     return plan
 
 

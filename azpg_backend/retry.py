@@ -6,8 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from azpg_backend import catalogue, explain
 
@@ -16,8 +15,7 @@ logger = logging.getLogger("azpg_backend")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Backoff:
+class Backoff(NamedTuple):
     """Growing pauses, in seconds, with as much chance in them that many workers don't come back all at once."""
 
     first: float = 0.1
