@@ -328,6 +328,7 @@ def test_migrations_and_test_databases_log_in_with_a_token(
         assert user_of(wrapper) == "app"
     finally:
         wrapper.creation.destroy_test_db("app", verbosity=0)
+        call_command("migrate", "notes", "zero", verbosity=0)
     assert len(issuer.requests) == 1
 
 
