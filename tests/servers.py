@@ -75,6 +75,13 @@ def pump(source: socket.socket, target: socket.socket, gate: threading.Event | N
         target.shutdown(socket.SHUT_WR)
 
 
+def carry(visitor: socket.socket, port: int, gate: threading.Event | None = None) -> None:
+    """Carry a visitor's bytes to a server on this machine and back, until one of them ends."""
+    with socket.create_connection(("127.0.0.1", port)) as upstream:
+        threading.Thread(target=pump, args=(upstream, visitor, gate), daemon=True).start()
+        pump(visitor, upstream, gate)
+
+
 class Relay:
     """A path to a server on this machine, which can be cut or go silent. A context manager.
 
@@ -104,10 +111,8 @@ class Relay:
         self._listener.close()
 
     def _carry(self, visitor: socket.socket) -> None:
-        with socket.create_connection(("127.0.0.1", self._target)) as upstream:
-            self._visitors.append(visitor)
-            threading.Thread(target=pump, args=(upstream, visitor, self._open), daemon=True).start()
-            pump(visitor, upstream, self._open)
+        self._visitors.append(visitor)
+        carry(visitor, self._target, self._open)
 
     def cut(self) -> None:
         """Reset every connection, and wait until that has been done."""

@@ -149,9 +149,7 @@ def test_a_path_that_resets_is_tried_again(server: LocalPostgres, settings_for: 
             storm.pop()
             servers.reset(visitor)
             return
-        with socket.create_connection((server.host, server.port)) as upstream:
-            threading.Thread(target=servers.pump, args=(upstream, visitor), daemon=True).start()
-            servers.pump(visitor, upstream)
+        servers.carry(visitor, server.port)
 
     with servers.listening(behave) as port:
         wrapper = connect(retrying(settings_for(server, PORT=port), 20))
@@ -244,9 +242,7 @@ def test_a_reset_connection_is_not_usable(server: LocalPostgres, settings_for: S
 
     def behave(visitor: socket.socket) -> None:
         visitors.append(visitor)
-        with socket.create_connection((server.host, server.port)) as upstream:
-            threading.Thread(target=servers.pump, args=(upstream, visitor), daemon=True).start()
-            servers.pump(visitor, upstream)
+        servers.carry(visitor, server.port)
 
     with servers.listening(behave) as port:
         wrapper = connect(settings_for(server, PORT=port))
@@ -295,9 +291,7 @@ class Watched:
         self.first.append(start[0])
         if start[0] == 22 and not self.direct:
             return
-        with socket.create_connection((self.server.host, self.server.port)) as upstream:
-            threading.Thread(target=servers.pump, args=(upstream, visitor), daemon=True).start()
-            servers.pump(visitor, upstream)
+        servers.carry(visitor, self.server.port)
 
 
 needs_17 = pytest.mark.skipif(libpq.version() < 170000, reason="sslnegotiation is new in libpq 17")
@@ -403,9 +397,7 @@ def test_only_one_thread_makes_the_first_attempt(
             silent.append(1)
             servers.silent(visitor)
             return
-        with socket.create_connection((server.host, server.port)) as upstream:
-            threading.Thread(target=servers.pump, args=(upstream, visitor), daemon=True).start()
-            servers.pump(visitor, upstream)
+        servers.carry(visitor, server.port)
 
     with servers.listening(behave) as port:
         settings = settings_for(server, PORT=port)

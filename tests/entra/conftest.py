@@ -54,23 +54,22 @@ def azure(issuer: Issuer, token_server: LocalPostgres, chain: Chain) -> Iterator
 EntraSettings = Callable[..., dict[str, Any]]
 
 
+def settings_at(port: int, root_file: str, azpg: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
+    """Return settings for a port of this machine; azpg replaces parts of OPTIONS["azpg"]."""
+    path = {"hostaddr": "127.0.0.1", "sslrootcert": root_file}
+    return {
+        "ENGINE": "azpg_backend",
+        "NAME": "app",
+        "USER": "app",
+        "HOST": HOST,
+        "PORT": port,
+        "OPTIONS": {**path, "azpg": {**MANAGED, **(azpg or {})}, **options},
+    }
+
+
 @pytest.fixture
 def entra_settings(root_file: str) -> EntraSettings:
-    """Return settings for a port of this machine; azpg replaces parts of OPTIONS["azpg"]."""
-
     def make(port: int, azpg: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
-        return {
-            "ENGINE": "azpg_backend",
-            "NAME": "app",
-            "USER": "app",
-            "HOST": HOST,
-            "PORT": port,
-            "OPTIONS": {
-                "hostaddr": "127.0.0.1",
-                "sslrootcert": root_file,
-                "azpg": {**MANAGED, **(azpg or {})},
-                **options,
-            },
-        }
+        return settings_at(port, root_file, azpg, **options)
 
     return make

@@ -23,6 +23,7 @@ from typing import Any
 
 from demo_project.localpg import LocalPostgres, azure_chain
 from tests.conftest import HOST
+from tests.entra.conftest import settings_at
 from tests.entra.gateway import Gateway, gateway
 from tests.entra.standins import HEADER, Issuer, serving
 
@@ -152,21 +153,9 @@ def main() -> int:
         server.create("app", "unknown to all", "app")
         root = Path(folder, "root.pem")
         root.write_text(chain.root_pem)
-        counted = soak(azure, settings_for(azure.port, str(root)), arguments.seconds)
+        counted = soak(azure, settings_at(azure.port, str(root)), arguments.seconds)
     print(json.dumps(counted, indent=2))
     return 1 if counted["failures"] else 0
-
-
-def settings_for(port: int, root: str) -> dict[str, Any]:
-    azpg = {"auth": "entra", "credential": "azure.identity.ManagedIdentityCredential"}
-    return {
-        "ENGINE": "azpg_backend",
-        "NAME": "app",
-        "USER": "app",
-        "HOST": HOST,
-        "PORT": port,
-        "OPTIONS": {"hostaddr": "127.0.0.1", "sslrootcert": root, "azpg": azpg},
-    }
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,9 +40,7 @@ class Visits:
 
     def __call__(self, visitor: socket.socket) -> None:
         self.count += 1
-        with socket.create_connection((self.server.host, self.server.port)) as upstream:
-            threading.Thread(target=servers.pump, args=(upstream, visitor), daemon=True).start()
-            servers.pump(visitor, upstream)
+        servers.carry(visitor, self.server.port)
 
 
 @pytest.fixture
