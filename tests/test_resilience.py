@@ -329,8 +329,9 @@ def test_so_do_those_that_a_pool_opens(server: LocalPostgres, settings_for: Sett
 
 @needs_17
 def test_where_it_is_refused_it_is_not_tried_twice(
-    server: LocalPostgres, settings_for: SettingsFor, connect: Connect
+    server: LocalPostgres, settings_for: SettingsFor, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(negotiation, "_FIRST_ATTEMPT", 0.0)
     watched = Watched(server, direct=False)
     with servers.listening(watched) as port:
         for _ in range(3):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -271,11 +272,22 @@ def test_children_go_on_with_the_token_and_renew_it_themselves(
 def test_a_fork_in_the_middle_of_a_request_and_with_the_lock_held() -> None:
     clerk = Clerk(takes=1)
     keeper = Keeper("clerk", clerk)
-    with ThreadPoolExecutor(1) as thread:
-        waiting = thread.submit(keeper.get)
-        time.sleep(0.3)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
         with keeper._changed:
+            held.set()
+            done.wait(20)
+
+    with ThreadPoolExecutor(2) as threads:
+        waiting = threads.submit(keeper.get)
+        time.sleep(0.3)
+        threads.submit(hold)
+        held.wait(5)
+        try:
             answers = in_children(lambda: keeper.get(wait=10).text)
+        finally:
+            done.set()
         assert answers == ["token-2"] * 3
         assert waiting.result().text == "token-1"
 
