@@ -1,13 +1,14 @@
 """Compare the engine with Django's own: ``python -m benchmarks``.
 
-Both run in turn in one process tree against local servers, and every ratio is one of medians, so that a busy machine
-slows both. PostgreSQL 15 is compared too where Debian has it. Needs the extra ``benchmarks``.
+Both run in turn in one process tree on one core against local servers, and every ratio is one of medians, so that a
+busy machine slows both. PostgreSQL 15 is compared too where Debian has it. Needs the extra ``benchmarks``.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import tempfile
 from pathlib import Path
 
@@ -27,6 +28,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=100, help="connects to take the median of (default: 100)")
     repeat = parser.parse_args().repeat
+    if hasattr(os, "sched_setaffinity"):
+        # With several cores, where the system puts each new server process decides more than either engine does.
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     chain = azure_chain(stage.HOST)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -13,19 +13,21 @@ from demo_project.localpg import Chain
 
 HOST = "benchmark.postgres.database.azure.com"
 STOCK = "django.db.backends.postgresql"
+_END = "-----END CERTIFICATE-----\n"
 PASSWORD = "benchmark0password"  # noqa: S105 (of a server that lives for a minute)
 
 
 def with_local_root(chain: Chain, folder: Path) -> dict[str, str]:
-    """Write every CA file once more with the local server's root in it; the package's own two then are these.
+    """Write every CA file anew, as long as it is, with the local server's root in the place of its first.
 
-    Return the paths by name: "bundle" and "in_use" of the package, "certifi", and "one", which has that root alone.
+    The package's own two then are these. Return the paths by name: "bundle" and "in_use" of the package, "certifi", and
+    "one", which has that root alone.
     """
     sources = {"bundle": trust.BUNDLE, "in_use": trust.IN_USE, "certifi": certifi.where()}
-    texts = {name: Path(path).read_text("utf-8") for name, path in sources.items()} | {"one": ""}
+    texts = {name: Path(path).read_text("utf-8").partition(_END)[2] for name, path in sources.items()} | {"one": ""}
     paths = {name: str(folder / f"{name}.pem") for name in texts}
     for name, text in texts.items():
-        Path(paths[name]).write_text(text + chain.root_pem, "utf-8")
+        Path(paths[name]).write_text(chain.root_pem + text, "utf-8")
     trust.BUNDLE, trust.IN_USE = paths["bundle"], paths["in_use"]
     return paths
 
