@@ -68,7 +68,7 @@ def forget() -> None:
 
 def _copied(value: Any) -> Any:
     """Copy dicts and lists all the way down, so that a later change of one is noticed; credentials stay themselves."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {key: _copied(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_copied(each) for each in value]

@@ -191,7 +191,7 @@ class _Decision:
         return params
 
     def _text(self, key: str, value: Any) -> Any:
-        if isinstance(value, os.PathLike):
+        if not isinstance(value, str) and isinstance(value, os.PathLike):
             value = os.fspath(value)
         if isinstance(value, bytes):
             value = os.fsdecode(value)

@@ -56,7 +56,7 @@ def main() -> None:
         print(f"\n{connects.requests(repeat)}", flush=True)
         print(f"\n{connects.queries(max(2, repeat // 2))}", flush=True)
         print(f"\n{connects.threads(few)}", flush=True)
-        print(f"\n{starting.starting(databases, few * 2)}", flush=True)
+        print(f"\n{starting.starting(databases, max(1, repeat // 3))}", flush=True)
         print(f"\n{starting.aliases(databases, min(3, few))}", flush=True)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from azpg_backend import policy, trust
+from azpg_backend import libpq, policy, trust
 
 HOST = "mydemoserver.postgres.database.azure.com"
 
@@ -295,6 +296,14 @@ def test_keywords_of_a_newer_libpq_are_not_sent() -> None:
     assert "tcp_user_timeout" not in plan.params
     # The only other way to keep an old libpq from a stray ~/.postgresql/postgresql.crt.
     assert not Path(plan.params["sslcert"]).exists()
+
+
+def test_where_libpq_lacks_a_keyword_of_many_it_is_asked_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(libpq.ENVIRONMENT, "of_the_year_2100", "PGOFTHEYEAR2100")
+    for answers in (libpq.knows, libpq._common):
+        monkeypatch.setattr(libpq, answers.__name__, lru_cache(answers.__wrapped__))
+    assert libpq.knows("sslmode")
+    assert not libpq.knows("of_the_year_2100")
 
 
 def test_what_is_given_is_not_changed() -> None:
