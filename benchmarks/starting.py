@@ -98,7 +98,8 @@ def _medians(
             pair = [_Process(databases[alias], count, compiled) for alias in ("ours", "one_root")]
             # Who comes first finds the server's memory and the processor's cold.
             order = pair if turn % 2 else pair[::-1]
-            for _ in range(connects):
+            # The first turn is there to compile and to fill caches.
+            for _ in range(connects if turn else 0):
                 for process in order:
                     process.connect()
             for process in order:
