@@ -41,8 +41,15 @@ ENVIRONMENT = {
     "options": "PGOPTIONS",
     "application_name": "PGAPPNAME",
 }
-# And those of which there is none.
-_WITHOUT_VARIABLE = ("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
+# All keywords that matter here; of these last there is no variable.
+KEYWORDS = (
+    *ENVIRONMENT,
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "tcp_user_timeout",
+)
 
 # The PostgreSQL release whose libpq first has the keyword, for those newer than PostgreSQL 12. psql can't be asked
 # which keywords it takes without opening a connection.
@@ -90,9 +97,8 @@ def knows(keyword: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _common() -> frozenset[str]:
-    """Return the keywords that matter here, if libpq takes all: one question is cheaper than one for each."""
-    keywords = (*ENVIRONMENT, *_WITHOUT_VARIABLE)
-    return frozenset(keywords if _takes(*keywords) else ())
+    """Return KEYWORDS, if libpq takes all: one question is cheaper than one for each."""
+    return frozenset(KEYWORDS if _takes(*KEYWORDS) else ())
 
 
 def _takes(*keywords: str) -> bool:

@@ -201,7 +201,7 @@ class _Decision:
         return value
 
     def _closest(self, key: str) -> str:
-        close = difflib.get_close_matches(str(key).lower(), [*libpq.ENVIRONMENT, *TIMEOUTS, *_NOT_FOR_LIBPQ], 1)
+        close = difflib.get_close_matches(str(key).lower(), [*libpq.KEYWORDS, *_NOT_FOR_LIBPQ], 1)
         meant = f" Did you mean {close[0]!r}?" if close and close[0] != key else ""
         return f"The driver's libpq is {libpq.version_text()}; remove the key or install a newer driver.{meant}"
 

@@ -48,7 +48,8 @@ for line in sys.stdin:
     if not os.fork():
         connect()
         os._exit(0)
-    os.wait()
+    if os.wait()[1]:
+        sys.exit("a child could not connect")
 connect()
 try:
     # Not getrusage(): its maximum is that of the process that started this one, where that is larger.
@@ -85,6 +86,8 @@ class _Process:
 
     def end(self) -> None:
         last, _ = self._popen.communicate()
+        if self._popen.returncode:
+            raise subprocess.CalledProcessError(self._popen.returncode, "the program above")
         self.figures.extend(map(json.loads, last.splitlines()))
 
 

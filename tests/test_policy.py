@@ -299,7 +299,7 @@ def test_keywords_of_a_newer_libpq_are_not_sent() -> None:
 
 
 def test_where_libpq_lacks_a_keyword_of_many_it_is_asked_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(libpq.ENVIRONMENT, "of_the_year_2100", "PGOFTHEYEAR2100")
+    monkeypatch.setattr(libpq, "KEYWORDS", (*libpq.KEYWORDS, "of_the_year_2100"))
     for answers in (libpq.knows, libpq._common):
         monkeypatch.setattr(libpq, answers.__name__, lru_cache(answers.__wrapped__))
     assert libpq.knows("sslmode")
