@@ -9,10 +9,11 @@ from typing import Any
 
 from django.db.backends.postgresql.base import DatabaseWrapper as PostgresDatabaseWrapper
 
-from azpg_backend import explain, forks, negotiation, plans, retry
 from azpg_backend.client import DatabaseClient
-from azpg_backend.policy import Plan
-from azpg_backend.trust import in_use
+from azpg_backend.connect import direct, process, retry
+from azpg_backend.errors import explain
+from azpg_backend.plan import decision
+from azpg_backend.plan.decision import Plan
 
 # Seconds without a query after which a health check asks the server instead of looking at the socket. Until then the
 # keepalives have had no chance either to notice a server that vanished without a word.
@@ -38,7 +39,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
 
     def plan(self) -> Plan:
         """Return what this alias asks of libpq, with settings and environment as they are now."""
-        return plans.plan_of(self.alias, self.settings_dict)
+        return decision.decide(self.alias, self.settings_dict)
 
     def get_connection_params(self) -> dict[str, Any]:
         """Return what the driver's connect() gets, but for a token, which is added last.
@@ -56,9 +57,9 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
     def pool(self) -> Any:
         pool = super().pool
         if pool is not None and self._plan is not None:
-            from azpg_backend import pooled
+            from azpg_backend.connect.pool import prepare
 
-            pooled.prepare(pool, lambda connect: self._authenticated(self._explained(self._shortened(connect))))
+            prepare(pool, lambda connect: self._authenticated(self._explained(self._shortened(connect))))
         return pool
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
@@ -67,7 +68,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         A failure keeps the driver's type, text and traceback, and gains what it means and what to do.
         """
         plan = self._plan or self.plan()
-        forks.watch(self)
+        process.watch(self)
         if self.pool:
             # A pool connects in threads of its own, with a patience of its own.
             connection = self._from_pool(conn_params)
@@ -83,13 +84,13 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         return connection
 
     def _from_pool(self, conn_params: dict[str, Any]) -> Any:
-        from azpg_backend import pooled
+        from azpg_backend.connect.pool import last_failure
 
         try:
             return super().get_new_connection(conn_params)
         except self.Database.Error as error:
             secrets = explain.secrets_of(self.settings_dict)
-            explain.add_reason(error, self.alias, secrets, pooled.last_failure(self.pool))
+            explain.add_reason(error, self.alias, secrets, last_failure(self.pool))
             raise
 
     def _authenticated(self, connect: Connect) -> Connect:
@@ -97,15 +98,15 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         plan = self._plan or self.plan()
         if plan.options.auth != "entra":
             return connect
-        from azpg_backend import entra
-        from azpg_backend.tokens import TokenError
+        from azpg_backend.entra import login
+        from azpg_backend.entra.tokens import TokenError
 
         def with_token(conn_params: Mapping[str, Any]) -> Any:
             def attempt(user: str, password: str) -> Any:
                 return connect({**conn_params, "user": user, "password": password})
 
             try:
-                return entra.connecting(plan, attempt, self.Database.OperationalError)
+                return login.connecting(plan, attempt, self.Database.OperationalError)
             except TokenError as error:
                 problem = explain.no_token(str(error), self.alias)
             raise self.Database.OperationalError(problem)
@@ -122,9 +123,9 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         def negotiating(conn_params: Mapping[str, Any]) -> Any:
             if not plan.may_negotiate:
                 return connect(conn_params)
-            return negotiation.connecting(connect, conn_params, error_class)
+            return direct.connecting(connect, conn_params, error_class)
 
-        return lambda conn_params: in_use.connecting(negotiating, conn_params, error_class)
+        return negotiating
 
     def _explained(self, connect: Connect) -> Connect:
         """Return connect, with the reason and the way to a diagnosis added to its errors."""

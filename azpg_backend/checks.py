@@ -10,9 +10,11 @@ from typing import Any
 from django.core import checks
 from django.db import connections
 
-from azpg_backend import findings, hosts, trust
+from azpg_backend import trust
 from azpg_backend.base import DatabaseWrapper
-from azpg_backend.findings import Place
+from azpg_backend.errors import settings
+from azpg_backend.errors.settings import Place
+from azpg_backend.plan import hosts
 
 # Codes of trust.ca_file's problems, by check id. Errors are those with which libpq can't connect at all.
 _CA_IDS = {
@@ -60,7 +62,7 @@ def check_azure_identity(app_configs: Any, **kwargs: Any) -> list[checks.CheckMe
         credential = plan.options.credential or ""
         wanted = isinstance(credential, str) and (not credential or credential.startswith("azure.identity."))
         if plan.options.auth == "entra" and wanted and not _is_installed("azure.identity"):
-            finding = findings.no_azure_identity(Place(plan.alias, "azpg.auth"))
+            finding = settings.no_azure_identity(Place(plan.alias, "azpg.auth"))
             messages.append(message(finding.id, finding.message, finding.hint))
     return messages
 

@@ -10,7 +10,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.db.backends.postgresql.client import DatabaseClient as PostgresDatabaseClient
 
-from azpg_backend import explain, libpq, plans, policy
+from azpg_backend.errors import explain
+from azpg_backend.plan import decision, libpq
 
 _SHOWN_FIRST = ("host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert")
 
@@ -27,16 +28,16 @@ class DatabaseClient(PostgresDatabaseClient):
         The same values are in the environment for ``\\connect`` and for programs started from psql. A token goes where
         a password goes, into the environment. Raises TokenError where there is none.
         """
-        plan = policy.decide("dbshell", settings_dict, environ=os.environ)
+        plan = decision.decide("dbshell", settings_dict, environ=os.environ)
         plan.raise_errors()
         major = libpq.psql_version(cls.executable_name)
         params = {"dbname": "postgres"} if not settings_dict.get("NAME") and "service" not in plan.params else {}
         params |= {key: value for key, value in plan.params.items() if libpq.psql_knows(key, major)}
         env = {libpq.ENVIRONMENT[key]: str(value) for key, value in plan.params.items() if key in libpq.ENVIRONMENT}
         if plan.options.auth == "entra":
-            from azpg_backend import entra
+            from azpg_backend.entra import login
 
-            params["user"], token = entra.login_for(plan)
+            params["user"], token = login.login_for(plan)
             password: Any = token.text
         else:
             password = settings_dict.get("PASSWORD") or settings_dict["OPTIONS"].get("password")
@@ -46,20 +47,20 @@ class DatabaseClient(PostgresDatabaseClient):
 
     def runshell(self, parameters: Iterable[str]) -> None:
         # Here the alias is known, so that a mistake in the settings is reported under its own name.
-        plan = plans.plan_of(self.connection.alias, self.connection.settings_dict)
+        plan = decision.decide(self.connection.alias, self.connection.settings_dict)
         plan.raise_errors()
         if plan.options.auth == "entra":
             _fetch_token(plan)
         super().runshell(parameters)
 
 
-def _fetch_token(plan: policy.Plan) -> None:
+def _fetch_token(plan: decision.Plan) -> None:
     """Have the token at hand before psql is started. Raises CommandError, which is shown without a traceback."""
-    from azpg_backend import entra
-    from azpg_backend.tokens import TokenError
+    from azpg_backend.entra import login
+    from azpg_backend.entra.tokens import TokenError
 
     try:
-        entra.login_for(plan)
+        login.login_for(plan)
     except TokenError as error:
         problem = explain.no_token(str(error), plan.alias)
     except ImproperlyConfigured as error:
@@ -69,12 +70,12 @@ def _fetch_token(plan: policy.Plan) -> None:
     raise CommandError(problem)
 
 
-def shown_command(plan: policy.Plan) -> str:
+def shown_command(plan: decision.Plan) -> str:
     """Return the psql command that connects as the plan does, to be read and copied; it holds no secret."""
     first = {key: plan.params[key] for key in _SHOWN_FIRST if key in plan.params}
     params = {key: value for key, value in {**first, **plan.params}.items() if value != ""}
     # What only spares a fault, a round trip or a wait is left out: an older psql may not know it.
-    for keyword in ("sslcertmode", "sslnegotiation", *policy.TIMEOUTS):
+    for keyword in ("sslcertmode", "sslnegotiation", *decision.TIMEOUTS):
         params.pop(keyword, None)
     text = libpq.conninfo(params)
     for character in '"' if os.name == "nt" else '\\"$`':

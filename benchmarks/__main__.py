@@ -15,7 +15,7 @@ from pathlib import Path
 import django
 from django.conf import settings
 
-from azpg_backend import libpq
+from azpg_backend.plan import libpq
 from benchmarks import connects, stage, starting, trips
 from demo_project.localpg import LocalPostgres, azure_chain
 

@@ -20,15 +20,15 @@ PASSWORD = "benchmark0password"  # noqa: S105 (of a server that lives for a minu
 def with_local_root(chain: Chain, folder: Path) -> dict[str, str]:
     """Write every CA file anew, as long as it is, with the local server's root in the place of its first.
 
-    The package's own two then are these. Return the paths by name: "bundle" and "in_use" of the package, "certifi", and
-    "one", which has that root alone.
+    The package's own then is this one. Return the paths by name: "bundle" of the package, "certifi", and "one", which
+    has that root alone.
     """
-    sources = {"bundle": trust.BUNDLE, "in_use": trust.IN_USE, "certifi": certifi.where()}
+    sources = {"bundle": trust.BUNDLE, "certifi": certifi.where()}
     texts = {name: Path(path).read_text("utf-8").partition(_END)[2] for name, path in sources.items()} | {"one": ""}
     paths = {name: str(folder / f"{name}.pem") for name in texts}
     for name, text in texts.items():
         Path(paths[name]).write_text(chain.root_pem + text, "utf-8")
-    trust.BUNDLE, trust.IN_USE = paths["bundle"], paths["in_use"]
+    trust.BUNDLE = paths["bundle"]
     return paths
 
 

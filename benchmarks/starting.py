@@ -17,12 +17,12 @@ from benchmarks.table import Table
 
 ALIASES = (1, 10, 50, 200)
 
-# Arguments: the alias, how often it is repeated under other names, and the package's two CA files. For each line that
+# Arguments: the alias, how often it is repeated under other names, and the package's CA file. For each line that
 # it gets, a child connects once to each, and at the end the process itself. The children are forked before any connect,
 # so that each time is the first.
 _PROGRAM = """
 import json, os, sys, time
-settings_dict, count, bundle, in_use = json.loads(sys.argv[1])
+settings_dict, count, bundle = json.loads(sys.argv[1])
 started = time.perf_counter()
 import django
 from django.conf import settings
@@ -33,7 +33,7 @@ from django.db import connection, connections
 connection.vendor
 print(json.dumps({"ready": (time.perf_counter() - started) * 1e3, "modules": len(sys.modules)}), flush=True)
 if "azpg_backend.trust" in sys.modules:
-    sys.modules["azpg_backend.trust"].BUNDLE, sys.modules["azpg_backend.trust"].IN_USE = bundle, in_use
+    sys.modules["azpg_backend.trust"].BUNDLE = bundle
 
 def connect():
     wall = cpu = 0
@@ -67,7 +67,7 @@ class _Process:
         # As pip leaves what it installs; a checkout may not be compiled.
         environ = {**os.environ, "PYTHONPYCACHEPREFIX": compiled}
         environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        arguments = json.dumps([settings_dict, count, trust.BUNDLE, trust.IN_USE])
+        arguments = json.dumps([settings_dict, count, trust.BUNDLE])
         self._popen = subprocess.Popen(  # noqa: S603 (this interpreter)
             [sys.executable, "-c", _PROGRAM, arguments], env=environ, stdin=PIPE, stdout=PIPE, text=True
         )

@@ -25,7 +25,8 @@ from azure_postgresql_auth.psycopg2 import EntraConnection
 from django.conf import settings
 from django.db import connections
 
-from azpg_backend import entra, hosts
+from azpg_backend.entra import login
+from azpg_backend.plan import hosts
 from demo_project.localpg import LocalPostgres, azure_chain
 from tests.entra.standins import HEADER, UAMI, Issuer, jwt, serving
 
@@ -49,7 +50,7 @@ class TokenPerConnect(psycopg2.extensions.connection):
 
 
 def as_in_a_new_process() -> None:
-    entra.forget()
+    login.forget()
     _shared["credential"] = ManagedIdentityCredential()
 
 

@@ -50,9 +50,7 @@ def section(root: manifest.Root, pem: str) -> str:
 
 def generated() -> dict[Path, str]:
     files = {path: section(root, path.read_text("ascii")) for root, path in bundled()}
-    in_use = [files[path] for root, path in bundled() if root.status == "current"]
     files[TRUST / "bundle.pem"] = "\n".join(files.values())
-    files[TRUST / "in-use.pem"] = "\n".join(in_use)
     return files
 
 

@@ -10,8 +10,7 @@ from typing import Any
 import django
 import pytest
 
-from azpg_backend import negotiation
-from azpg_backend.trust import in_use
+from azpg_backend.connect import direct
 from demo_project.localpg import Chain, LocalPostgres, azure_chain
 
 # Variables by which libpq, OpenSSL, requests and azure-identity would bring this machine's configuration into a test.
@@ -37,7 +36,7 @@ def pytest_report_header() -> list[str]:
     from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
     import azpg_backend
-    from azpg_backend import libpq
+    from azpg_backend.plan import libpq
 
     driver = "psycopg 3" if is_psycopg3 else "psycopg2"
     package = Path(azpg_backend.__file__).parent
@@ -50,8 +49,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
         if name.startswith(_PREFIXES) or name.upper() in _NAMES:
             monkeypatch.delenv(name)
     # What the process has learned of a port belongs to the server that had it before.
-    negotiation.forget()
-    in_use.forget()
+    direct.forget()
     # libpq looks into the home folder, for ~/.postgresql, ~/.pgpass and ~/.pg_service.conf.
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from azpg_backend import libpq, trust
+from azpg_backend import trust
 from azpg_backend.client import DatabaseClient
+from azpg_backend.plan import libpq
 from demo_project.localpg import LocalPostgres
 from demo_project.localpg.server import find_binaries
 from tests.conftest import HOST, PASSWORD, SettingsFor

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from azpg_backend import libpq, policy, trust
+from azpg_backend import trust
+from azpg_backend.plan import decision, libpq
+from azpg_backend.plan.decision import Plan
 
 HOST = "mydemoserver.postgres.database.azure.com"
 
@@ -26,11 +28,11 @@ def settings(options: dict[str, Any] | None = None, **changes: Any) -> dict[str,
     return {**base, "OPTIONS": options or {}, **changes}
 
 
-def decide(options: dict[str, Any] | None = None, environ: dict[str, str] | None = None, **changes: Any) -> policy.Plan:
-    return policy.decide("default", settings(options, **changes), environ=environ or {})
+def decide(options: dict[str, Any] | None = None, environ: dict[str, str] | None = None, **changes: Any) -> Plan:
+    return decision.decide("default", settings(options, **changes), environ=environ or {})
 
 
-def codes(plan: policy.Plan) -> list[str]:
+def codes(plan: decision.Plan) -> list[str]:
     return [finding.code for finding in plan.findings]
 
 
@@ -288,7 +290,7 @@ def test_a_client_certificate_of_one_s_own_is_used() -> None:
 
 
 def test_keywords_of_a_newer_libpq_are_not_sent() -> None:
-    plan = policy.decide(
+    plan = decision.decide(
         "default", settings(), environ={}, knows=lambda keyword: keyword not in {"sslcertmode", "tcp_user_timeout"}
     )
     assert plan.findings == ()
@@ -309,7 +311,7 @@ def test_where_libpq_lacks_a_keyword_of_many_it_is_asked_for_each(monkeypatch: p
 def test_what_is_given_is_not_changed() -> None:
     given = settings({"azpg": {"auth": "password"}, "sslrootcert": Path("/ca.pem"), "pool": True})
     before = repr(given)
-    plan = policy.decide("default", given, environ={})
+    plan = decision.decide("default", given, environ={})
     assert repr(given) == before
     assert plan.params["sslrootcert"] == str(Path("/ca.pem"))
     assert "pool" not in plan.params
@@ -334,7 +336,7 @@ def test_traps_are_warned_about(changes: dict[str, Any], identifier: str) -> Non
     plan = (
         decide(**changes)
         if "OPTIONS" not in changes
-        else policy.decide("default", {**settings(), **changes}, environ={})
+        else decision.decide("default", {**settings(), **changes}, environ={})
     )
     assert [finding.id for finding in plan.findings] == [identifier]
 

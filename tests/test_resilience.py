@@ -15,8 +15,10 @@ import pytest
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.utils import OperationalError
 
-from azpg_backend import base, libpq, negotiation, retry
-from azpg_backend.retry import Backoff
+from azpg_backend import base
+from azpg_backend.connect import direct, retry
+from azpg_backend.connect.retry import Backoff
+from azpg_backend.plan import libpq
 from demo_project.localpg import Chain, LocalPostgres
 from tests import servers
 from tests.conftest import PASSWORD, Settings, SettingsFor
@@ -331,7 +333,7 @@ def test_so_do_those_that_a_pool_opens(server: LocalPostgres, settings_for: Sett
 def test_where_it_is_refused_it_is_not_tried_twice(
     server: LocalPostgres, settings_for: SettingsFor, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(negotiation, "_FIRST_ATTEMPT", 0.0)
+    monkeypatch.setattr(direct, "_FIRST_ATTEMPT", 0.0)
     watched = Watched(server, direct=False)
     with servers.listening(watched) as port:
         for _ in range(3):
@@ -376,7 +378,7 @@ def test_a_direct_connection_is_verified_just_the_same(
 def test_an_older_server_is_left_alone(
     server: LocalPostgres, settings_for: SettingsFor, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(negotiation, "FIRST_RELEASE", 990000)
+    monkeypatch.setattr(direct, "FIRST_RELEASE", 990000)
     watched = Watched(server)
     with servers.listening(watched) as port:
         for _ in range(2):

@@ -17,8 +17,9 @@ from django.core import checks
 from django.core.management import call_command
 from django.db import connections
 
-from azpg_backend import explain, options, policy, redact
 from azpg_backend.base import DatabaseWrapper
+from azpg_backend.errors import explain, redact
+from azpg_backend.plan import decision, options
 from demo_project.localpg import Chain, LocalPostgres
 from tests import servers
 from tests.conftest import SettingsFor
@@ -150,4 +151,4 @@ def test_options_and_plans_hide_what_is_secret_in_them() -> None:
     parsed = options.parse({"credential": lambda: SENTINEL, "credential_kwargs": {"client_secret": SENTINEL}})
     assert SENTINEL not in repr(parsed)
     settings = {"NAME": "a", "HOST": "h", "PASSWORD": SENTINEL, "OPTIONS": {"password": SENTINEL}}
-    assert SENTINEL not in repr(policy.decide("default", settings, environ={}))
+    assert SENTINEL not in repr(decision.decide("default", settings, environ={}))

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from azpg_backend import libpq
-from azpg_backend.libpq import Server, server_of
+from azpg_backend.plan import libpq
+from azpg_backend.plan.libpq import Server, server_of
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from azpg_backend import explain
+from azpg_backend.errors import explain
 
 Connect = Callable[[Mapping[str, Any]], Any]
 

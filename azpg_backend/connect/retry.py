@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from azpg_backend import catalogue, explain
+from azpg_backend.errors import causes, explain
 
 logger = logging.getLogger("azpg_backend")
 
@@ -51,7 +51,7 @@ def connecting(
         try:
             return attempt()
         except error_class as error:
-            cause = catalogue.cause_of(explain.driver_text(error))
+            cause = causes.cause_of(explain.driver_text(error))
             pause = backoff.pause(tries, random.random())  # noqa: S311 (spreads load; no secret depends on it)
             if cause is None or not cause.transient or clock() + pause >= end:
                 raise

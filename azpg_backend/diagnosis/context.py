@@ -12,13 +12,13 @@ from django.db.utils import Error
 
 from azpg_backend import trust
 from azpg_backend.diagnosis.bounded import Deadline
-from azpg_backend.policy import Plan
+from azpg_backend.plan.decision import Plan
 
 if TYPE_CHECKING:
     from azpg_backend.base import DatabaseWrapper
+    from azpg_backend.diagnosis.ca_files import Roots
     from azpg_backend.diagnosis.handshake import Handshake
-    from azpg_backend.diagnosis.roots import Roots
-    from azpg_backend.hosts import Endpoint
+    from azpg_backend.plan.hosts import Endpoint
 
 
 @dataclass

@@ -17,9 +17,9 @@ from cryptography import x509
 from OpenSSL import SSL
 from OpenSSL.crypto import X509, X509StoreFlags
 
-from azpg_backend import hosts
 from azpg_backend.diagnosis import sslrequest
 from azpg_backend.diagnosis.bounded import Deadline
+from azpg_backend.plan import hosts
 
 # A handshake with a long chain takes some 10 KiB; more than this is no handshake.
 MAX_HANDSHAKE_BYTES = 256 * 1024

@@ -11,7 +11,7 @@ import ipaddress
 
 from cryptography import x509
 
-from azpg_backend import hosts
+from azpg_backend.plan import hosts
 
 
 def sans(certificate: x509.Certificate) -> list[x509.GeneralName]:

@@ -6,13 +6,14 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from azpg_backend import client, explain, redact
+from azpg_backend import client
 from azpg_backend.base import DatabaseWrapper
 from azpg_backend.diagnosis.bounded import Task
+from azpg_backend.diagnosis.ca_files import Roots
 from azpg_backend.diagnosis.context import Context, private_copy
 from azpg_backend.diagnosis.report import STEPS, DatabaseReport, Status, StepResult, failed, skipped
-from azpg_backend.diagnosis.roots import Roots
 from azpg_backend.diagnosis.steps import ca, certificate, dns, login, session, settings, tcp, tls
+from azpg_backend.errors import explain, redact
 
 # Seconds that a step may take beyond --timeout. What waits inside a step has the shorter limit and knows better words
 # for it; this one is for what can't be interrupted.

@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from azpg_backend.diagnosis import names
+from azpg_backend.diagnosis import host_names
 from azpg_backend.diagnosis.handshake import Handshake, VerifyError
 from azpg_backend.trust import manifest
 
@@ -59,7 +59,7 @@ def objections(handshake: Handshake, host: str, *, match_name: bool) -> list[Obj
     match_name: False under sslmode=verify-ca.
     """
     found = [_judged(error, handshake) for error in _root_causes(handshake.errors)]
-    if match_name and handshake.chain and not names.carries(handshake.chain[0], host):
+    if match_name and handshake.chain and not host_names.carries(handshake.chain[0], host):
         found.append(wrong_name(handshake.chain[0], host))
     return found
 
@@ -103,11 +103,11 @@ def _judged(error: VerifyError, handshake: Handshake) -> Objection:
             depth,
         )
     if error.number == _SELF_SIGNED_IN_CHAIN:
-        return untrusted_root(names.common_name(certificate.subject), "the server sent it", depth)
+        return untrusted_root(host_names.common_name(certificate.subject), "the server sent it", depth)
     if error.number in _MISSING_ISSUER:
         return _missing_issuer(certificate, depth, handshake)
     if error.number == _SIGNATURE:
-        issuer = names.common_name(certificate.issuer)
+        issuer = host_names.common_name(certificate.issuer)
         return Objection(
             "certificate.untrusted_root",
             f"{who} is not signed by the {issuer!r} in the CA file: it has the same name but another key",
@@ -142,7 +142,7 @@ def _judged(error: VerifyError, handshake: Handshake) -> Objection:
 
 
 def _missing_issuer(certificate: x509.Certificate, depth: int, handshake: Handshake) -> Objection:
-    issuer = names.common_name(certificate.issuer)
+    issuer = host_names.common_name(certificate.issuer)
     if any(each.subject == certificate.issuer for each in handshake.chain):
         return _stopped_by_the_file(certificate, depth, handshake)
     known_root = any(root.name == issuer for root in manifest.roots())
@@ -164,7 +164,7 @@ def _stopped_by_the_file(certificate: x509.Certificate, depth: int, handshake: H
     top = certificate
     for _ in handshake.chain:
         top = next((each for each in handshake.chain if each.subject == top.issuer and each != top), top)
-    name, root = names.common_name(certificate.subject), names.common_name(top.issuer)
+    name, root = host_names.common_name(certificate.subject), host_names.common_name(top.issuer)
     return Objection(
         "certificate.untrusted_root",
         f"the chain leads to {root!r}, but the CA file holds {name!r}, which is not a root, and ends the search there",
@@ -192,7 +192,7 @@ def untrusted_root(root: str, why: str, depth: int) -> Objection:
 
 
 def wrong_name(certificate: x509.Certificate, host: str) -> Objection:
-    carried = names.san_texts(certificate) or [names.common_name(certificate.subject)]
+    carried = host_names.san_texts(certificate) or [host_names.common_name(certificate.subject)]
     shown = ", ".join(carried[:5]) + (f" and {len(carried) - 5} more" if len(carried) > 5 else "")
     if host.endswith("."):
         hint = "Write HOST without the dot at its end."
@@ -218,7 +218,7 @@ def expiring(handshake: Handshake, now: datetime.datetime) -> Objection | None:
 
 
 def _described(certificate: x509.Certificate, depth: int, handshake: Handshake) -> str:
-    name = names.common_name(certificate.subject)
+    name = host_names.common_name(certificate.subject)
     if depth == 0:
         return f"the server's certificate {name!r}"
     return f"the {'intermediate' if certificate in handshake.chain else 'root'} certificate {name!r}"

@@ -17,9 +17,11 @@ from typing import Any, TypeVar
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from azpg_backend import catalogue, claims, explain, hosts, redact
-from azpg_backend.policy import Plan
-from azpg_backend.tokens import WAIT, Keeper, Token, TokenError
+from azpg_backend.entra.identity import advice, identity_of
+from azpg_backend.entra.tokens import WAIT, Keeper, Token, TokenError
+from azpg_backend.errors import causes, explain, redact
+from azpg_backend.plan import hosts
+from azpg_backend.plan.decision import Plan
 
 T = TypeVar("T")
 
@@ -192,12 +194,12 @@ def login_for(plan: Plan, refused: str = "", wait: float = WAIT) -> tuple[str, T
     token = _keeper_of(source_of(plan)).get(refused, wait)
     if plan.user:
         return plan.user, token
-    identity = claims.identity_of(token.text)
+    identity = identity_of(token.text)
     if identity.role:
         return identity.role, token
     raise ImproperlyConfigured(
         f"DATABASES[{plan.alias!r}]['USER'] is empty, and the role's name does not follow from the token of "
-        f"{redact.printable(str(identity), 200)}. {redact.printable(claims.advice(identity), 600)}"
+        f"{redact.printable(str(identity), 200)}. {redact.printable(advice(identity), 600)}"
     )
 
 
@@ -221,7 +223,7 @@ def connecting(plan: Plan, connect: Callable[[str, str], T], error_class: type[E
 
 
 def _is_refusal(error: Exception) -> bool:
-    cause = catalogue.cause_of(explain.driver_text(error))
+    cause = causes.cause_of(explain.driver_text(error))
     return cause is not None and cause.code in {"login.token_failed", "login.wrong_password"}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.apps import apps
 
-from azpg_backend import catalogue, libpq, redact
+from azpg_backend.errors import causes, redact
 
 # What stands between the driver's own words and ours.
 SEPARATOR = "\n-> "
@@ -29,7 +29,7 @@ def add_reason(error: Exception, alias: str, secrets: Iterable[str], pool_failur
         return
     if pool_failure:
         text = f"{text}; the pool could not log in: {pool_failure}"
-    cause = catalogue.cause_of(text)
+    cause = causes.cause_of(text)
     reason = f"{cause.reason}. {cause.hint}" if cause else ""
     parts = [redact.without(text, secrets).rstrip("\n"), *filter(None, [reason]), _command(alias)]
     error.args = (SEPARATOR.join(parts), *error.args[1:])
@@ -43,7 +43,7 @@ def driver_text(error: BaseException) -> str:
 def no_token(reason: str, alias: str) -> str:
     """Return the text for a login that did not begin, because there was no token for it."""
     text = f"no Microsoft Entra token: {reason}"
-    cause = catalogue.cause_of(text)
+    cause = causes.cause_of(text)
     meaning = f"{cause.reason}. {cause.hint}" if cause else ""
     return SEPARATOR.join(filter(None, [text, meaning, _command(alias)]))
 
@@ -62,7 +62,7 @@ def secrets_of(settings_dict: Mapping[str, Any]) -> Iterator[str]:
     """
     options = settings_dict.get("OPTIONS") or {}
     public = " ".join(str(settings_dict.get(key)) for key in ("HOST", "USER", "NAME"))
-    for secret in (settings_dict.get("PASSWORD"), *(options.get(keyword) for keyword in libpq.SECRET_KEYWORDS)):
+    for secret in (settings_dict.get("PASSWORD"), *(options.get(keyword) for keyword in redact.SECRET_KEYWORDS)):
         if secret and len(str(secret)) >= 4 and str(secret) not in public:
             yield str(secret)
 

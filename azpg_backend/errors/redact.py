@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Iterable
 
 MASK = "********"
+# libpq keywords that must not be shown, logged or put on a command line.
+SECRET_KEYWORDS = frozenset({"password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret"})
 # The start of every JSON object in base64, hence of every JSON Web Token (RFC 7519): whole, cut off, or a part of it.
 _TOKEN = re.compile(r"\beyJ[\w-]{8,}(?:\.[\w-]*){0,2}", re.ASCII)
 

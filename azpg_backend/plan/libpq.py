@@ -9,9 +9,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-# Keywords that must not be shown, logged or put on a command line.
-SECRET_KEYWORDS = frozenset({"password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret"})
-
 # Environment variables of the keywords that matter here, from libpq's documentation ("Environment Variables").
 ENVIRONMENT = {
     "host": "PGHOST",

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from azpg_backend import explain, redact
+from azpg_backend.diagnosis.ca_files import Roots
 from azpg_backend.diagnosis.report import DatabaseReport, StepResult
-from azpg_backend.diagnosis.roots import Roots
 from azpg_backend.diagnosis.runner import diagnose
+from azpg_backend.errors import explain, redact
 
 Check = Callable[..., dict[str, StepResult]]
 

@@ -8,11 +8,11 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from azpg_backend import redact
 from azpg_backend.diagnosis import sslrequest
 from azpg_backend.diagnosis.bounded import Deadline
 from azpg_backend.diagnosis.handshake import Handshake, HandshakeFailed, perform
 from azpg_backend.diagnosis.report import CODES
+from azpg_backend.errors import redact
 from tests import servers
 from tests.conftest import HOST
 

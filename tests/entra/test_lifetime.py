@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from django.db.utils import OperationalError
 
-from azpg_backend import tokens
-from azpg_backend.tokens import Keeper, Token, TokenError
+from azpg_backend.entra import tokens
+from azpg_backend.entra.tokens import Keeper, Token, TokenError
 from tests.entra import soak
 from tests.entra.conftest import EntraSettings
 from tests.entra.gateway import Gateway

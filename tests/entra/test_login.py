@@ -18,8 +18,9 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 from django.db.utils import OperationalError
 
-from azpg_backend import entra, policy
 from azpg_backend.client import DatabaseClient
+from azpg_backend.entra import login
+from azpg_backend.plan import decision
 from demo_project.localpg import Chain, LocalPostgres
 from tests.entra.conftest import EntraSettings
 from tests.entra.gateway import Gateway, gateway
@@ -267,9 +268,9 @@ def test_the_users_name_in_the_environment_counts(
     ],
 )
 def test_the_scope_follows_the_hosts_cloud(host: str, scope: str) -> None:
-    def source(**azpg: Any) -> entra.Source:
+    def source(**azpg: Any) -> login.Source:
         settings = {"NAME": "app", "HOST": host, "OPTIONS": {"azpg": {"auth": "entra", **azpg}}}
-        return entra.source_of(policy.decide("default", settings, environ={}))
+        return login.source_of(decision.decide("default", settings, environ={}))
 
     assert source().scope == scope
     assert source(scope="api://own/.default").scope == "api://own/.default"
@@ -364,7 +365,7 @@ def test_nothing_that_we_emit_holds_a_token(
         lambda: connections["default"].cursor(),
         lambda: call_command("azpg_check", "--offline", "--timeout", "3"),
         lambda: call_command("azpg_check", "--offline", "--timeout", "3", "--format", "json"),
-        lambda: print(repr(entra._keepers), repr(entra.login_for(connections["default"].plan()))),
+        lambda: print(repr(login._keepers), repr(login.login_for(connections["default"].plan()))),
         lambda: print(repr(connections["default"].get_connection_params())),
     ):
         text = outputs(run)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.db import connections, transaction
 
-from azpg_backend import hosts
+from azpg_backend.plan import hosts
 from demo_project.localpg import LocalPostgres
 from demo_project.notes.models import Note
 from tests.entra.conftest import EntraSettings

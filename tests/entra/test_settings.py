@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
-from azpg_backend import catalogue, policy
-from azpg_backend.policy import Plan
+from azpg_backend.errors import causes
+from azpg_backend.plan import decision
+from azpg_backend.plan.decision import Plan
 from tests.conftest import HOST
 
 
 def planned(environ: dict[str, str] | None = None, azpg: dict[str, Any] | None = None, **changes: Any) -> Plan:
     options = {"azpg": {"auth": "entra", **(azpg or {})}, **changes.pop("OPTIONS", {})}
     settings = {"NAME": "app", "HOST": HOST, "OPTIONS": options, **changes}
-    return policy.decide("default", settings, environ=environ or {}, knows=lambda keyword: True)
+    return decision.decide("default", settings, environ=environ or {}, knows=lambda keyword: True)
 
 
 def ids(plan: Plan) -> list[str]:
@@ -122,7 +123,7 @@ def test_a_plan_knows_whose_login_it_is(changes: dict[str, Any], user: str) -> N
     ],
 )
 def test_what_a_credential_says_is_put_into_words(said: str, words: str) -> None:
-    cause = catalogue.cause_of(f"no Microsoft Entra token: {said}")
+    cause = causes.cause_of(f"no Microsoft Entra token: {said}")
     assert cause is not None
     assert cause.code == "login.token_failed"
     assert words in f"{cause.reason}. {cause.hint}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from azpg_backend import hosts, trust
-from azpg_backend.diagnosis import names
+from azpg_backend import trust
+from azpg_backend.diagnosis import host_names
 from azpg_backend.diagnosis.context import Context
 from azpg_backend.diagnosis.report import StepResult, failed, passed, warned
-from azpg_backend.redact import printable
+from azpg_backend.errors.redact import printable
+from azpg_backend.plan import hosts
 from azpg_backend.trust import ca_file, manifest
 from azpg_backend.trust.ca_file import CaFile, CaFileError
 from azpg_backend.trust.download import Download
@@ -116,7 +117,7 @@ def _rows(file: CaFile) -> list[dict[str, str]]:
     rows = []
     for each in file.certificates:
         known = manifest.by_sha256(ca_file.sha256(each))
-        name = known.name if known else printable(names.common_name(each.subject))
+        name = known.name if known else printable(host_names.common_name(each.subject))
         rows.append({"name": name, "sha256": ca_file.sha256(each), "not_after": each.not_valid_after_utc.isoformat()})
     return rows
 

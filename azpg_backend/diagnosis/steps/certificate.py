@@ -8,14 +8,16 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from azpg_backend import catalogue, libpq, trust
-from azpg_backend.diagnosis import names, verdict
+from azpg_backend import trust
+from azpg_backend.diagnosis import host_names, verdict
 from azpg_backend.diagnosis.context import Context
 from azpg_backend.diagnosis.handshake import Handshake
 from azpg_backend.diagnosis.report import StepResult, failed, passed, warned
 from azpg_backend.diagnosis.verdict import Objection
-from azpg_backend.hosts import Endpoint
-from azpg_backend.redact import printable
+from azpg_backend.errors import causes
+from azpg_backend.errors.redact import printable
+from azpg_backend.plan import libpq
+from azpg_backend.plan.hosts import Endpoint
 
 
 def run(context: Context) -> StepResult:
@@ -32,7 +34,7 @@ def run(context: Context) -> StepResult:
             refusals += found
         else:
             context.trusted.append(endpoint)
-            if not match_name and not names.carries(handshake.chain[0], endpoint.host):
+            if not match_name and not host_names.carries(handshake.chain[0], endpoint.host):
                 warnings.append(verdict.wrong_name(handshake.chain[0], endpoint.host))
             if soon := verdict.expiring(handshake, now):
                 warnings.append(soon)
@@ -42,7 +44,7 @@ def run(context: Context) -> StepResult:
         message = "; ".join(dict.fromkeys(printable(each.message) for each in problems))
         hint = printable(problems[0].hint, 1000)
         return (failed if refusals else warned)(problems[0].code, message, hint, **detail)
-    leaf = names.common_name(shown.chain[0].subject)
+    leaf = host_names.common_name(shown.chain[0].subject)
     until = shown.chain[0].not_valid_after_utc.strftime("%Y-%m-%d")
     return passed("certificate", printable(f"{leaf} until {until}, issued under {detail['root']}"), **detail)
 
@@ -65,7 +67,7 @@ def libpq_accepts(context: Context, endpoint: Endpoint) -> bool:
     try:
         database.connect(**params).close()
     except database.Error as error:
-        cause = catalogue.cause_of(str(error))
+        cause = causes.cause_of(str(error))
         # Only an answer from beyond TLS shows that libpq got there.
         return (
             cause is not None
@@ -90,7 +92,7 @@ def _root(handshake: Handshake) -> str | None:
     """Return the name of the trusted root that OpenSSL's path ends in, or None where it found none."""
     if handshake.errors or not handshake.path:
         return None
-    return printable(names.common_name(handshake.path[-1].subject))
+    return printable(host_names.common_name(handshake.path[-1].subject))
 
 
 def _certificate(certificate: x509.Certificate) -> dict[str, Any]:
@@ -100,5 +102,5 @@ def _certificate(certificate: x509.Certificate) -> dict[str, Any]:
         "not_before": certificate.not_valid_before_utc.isoformat(),
         "not_after": certificate.not_valid_after_utc.isoformat(),
         "sha256": certificate.fingerprint(hashes.SHA256()).hex(),
-        "sans": [printable(each) for each in names.san_texts(certificate)],
+        "sans": [printable(each) for each in host_names.san_texts(certificate)],
     }

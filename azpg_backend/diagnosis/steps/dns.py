@@ -6,11 +6,11 @@ import socket
 
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
-from azpg_backend import hosts
 from azpg_backend.diagnosis.bounded import side_by_side
 from azpg_backend.diagnosis.context import Context
 from azpg_backend.diagnosis.report import StepResult, failed, passed, warned
-from azpg_backend.hosts import Endpoint
+from azpg_backend.plan import hosts
+from azpg_backend.plan.hosts import Endpoint
 
 _TEMPORARY = {socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_MEMORY} | {getattr(socket, "EAI_SYSTEM", socket.EAI_AGAIN)}
 # Answer of getaddrinfo on every platform for a name that is not there.

@@ -7,16 +7,18 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db.utils import Error
 
-from azpg_backend import catalogue, claims, entra, explain, hosts
 from azpg_backend.diagnosis.context import Context
 from azpg_backend.diagnosis.report import StepResult, failed, passed
-from azpg_backend.redact import printable, without
-from azpg_backend.tokens import Token, TokenError
+from azpg_backend.entra import identity, login
+from azpg_backend.entra.tokens import Token, TokenError
+from azpg_backend.errors import causes, explain
+from azpg_backend.errors.redact import printable, without
+from azpg_backend.plan import hosts
 
 # Bytes of a password that PgBouncer takes in releases up to 1.25 (MAX_PASSWORD in its include/bouncer.h, less the
 # final NUL).
 _PGBOUNCER_PASSWORD = 2047
-_TOO_LONG = catalogue.Cause(
+_TOO_LONG = causes.Cause(
     "login.token_failed",
     "",
     "the token is longer than the 2047 bytes that PgBouncer up to release 1.25 takes of a password",
@@ -32,7 +34,7 @@ def run(context: Context) -> StepResult:
     token: Token | None = None
     if context.plan.options.auth == "entra":
         try:
-            detail["user"], token = entra.login_for(context.plan, wait=context.timeout)
+            detail["user"], token = login.login_for(context.plan, wait=context.timeout)
         except TokenError as error:
             return _refused(f"no Microsoft Entra token: {error}", secrets, detail)
         except ImproperlyConfigured as error:
@@ -57,7 +59,7 @@ def run(context: Context) -> StepResult:
 
 def _shown(token: Token) -> dict[str, object]:
     """Return which identity logs in and for how long its token lives; the token itself is a secret."""
-    owner = claims.identity_of(token.text)
+    owner = identity.identity_of(token.text)
     shown = {
         "credential": token.source,
         "identity_kind": owner.kind,
@@ -84,11 +86,11 @@ def _too_long_for_pgbouncer(context: Context, token: Token) -> bool:
     return pooled and len(token.text) > _PGBOUNCER_PASSWORD
 
 
-def _refused(text: str, secrets: list[str], detail: dict[str, Any], cause: catalogue.Cause | None = None) -> StepResult:
+def _refused(text: str, secrets: list[str], detail: dict[str, Any], cause: causes.Cause | None = None) -> StepResult:
     said = printable(without(text, secrets), 1500)
     if "token" in detail:
         said = f"{said} (sent: {_in_words(detail['token'])})"
-    cause = cause or catalogue.cause_of(text)
+    cause = cause or causes.cause_of(text)
     if cause is None:
         hint = "This text is libpq's or the server's own; search for it in PostgreSQL's documentation."
         return failed("login.failed", said, hint, **detail)

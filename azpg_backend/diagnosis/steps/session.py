@@ -6,7 +6,7 @@ from typing import Any
 
 from azpg_backend.diagnosis.context import Context
 from azpg_backend.diagnosis.report import StepResult, failed, passed, warned
-from azpg_backend.redact import printable
+from azpg_backend.errors.redact import printable
 
 _QUESTION = """
 SELECT current_setting('server_version'), current_user, current_setting('transaction_read_only') = 'on',

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-from azpg_backend import libpq, trust
+from azpg_backend import trust
 from azpg_backend.diagnosis.context import Context
 from azpg_backend.diagnosis.report import StepResult, failed, passed, warned
+from azpg_backend.plan import libpq
 
 # Variables that would weaken another program's connection and have no effect on this one: people who set them should
 # know.

@@ -6,11 +6,11 @@ import errno
 import socket
 from contextlib import closing
 
-from azpg_backend import hosts
 from azpg_backend.diagnosis.bounded import side_by_side
 from azpg_backend.diagnosis.context import Context
 from azpg_backend.diagnosis.report import StepResult, failed, passed, warned
-from azpg_backend.hosts import Endpoint
+from azpg_backend.plan import hosts
+from azpg_backend.plan.hosts import Endpoint
 
 _RESET = {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}
 

@@ -7,8 +7,8 @@ from azpg_backend.diagnosis.bounded import side_by_side
 from azpg_backend.diagnosis.context import Context
 from azpg_backend.diagnosis.handshake import Handshake, HandshakeFailed
 from azpg_backend.diagnosis.report import StepResult, failed, passed, warned
-from azpg_backend.hosts import Endpoint
-from azpg_backend.redact import printable
+from azpg_backend.errors.redact import printable
+from azpg_backend.plan.hosts import Endpoint
 
 _HINTS = {
     "tls.not_offered": "This is not Azure's front end, which always has TLS: check HOST and PORT. A server of your "

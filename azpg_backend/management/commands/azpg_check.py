@@ -11,9 +11,9 @@ from django.db import connections
 
 from azpg_backend.base import DatabaseWrapper
 from azpg_backend.diagnosis import as_json, as_text
+from azpg_backend.diagnosis.ca_files import Roots
 from azpg_backend.diagnosis.progress import Progress, no_progress
 from azpg_backend.diagnosis.report import DatabaseReport, Status
-from azpg_backend.diagnosis.roots import Roots
 from azpg_backend.diagnosis.runner import diagnose
 
 USAGE_ERROR = 2

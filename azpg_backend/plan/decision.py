@@ -14,11 +14,13 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from azpg_backend import findings as find
-from azpg_backend import hosts, libpq, options, trust
-from azpg_backend.findings import Finding, Place
-from azpg_backend.hosts import Endpoint
-from azpg_backend.options import Options
+from azpg_backend import trust
+from azpg_backend.errors import settings as find
+from azpg_backend.errors.redact import SECRET_KEYWORDS
+from azpg_backend.errors.settings import Finding, Place
+from azpg_backend.plan import hosts, libpq, options
+from azpg_backend.plan.hosts import Endpoint
+from azpg_backend.plan.options import Options
 
 # sslmode's values from weakest to strongest (libpq, "SSL Mode Descriptions").
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -141,7 +143,7 @@ class _Decision:
         for keyword, value in TIMEOUTS.items():
             self._default(params, keyword, value)
         self._judge_habits(endpoints)
-        shown = {key: value for key, value in params.items() if key not in libpq.SECRET_KEYWORDS}
+        shown = {key: value for key, value in params.items() if key not in SECRET_KEYWORDS}
         return Plan(
             self.alias,
             shown,
