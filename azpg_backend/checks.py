@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 from collections.abc import Iterator, Sequence
@@ -13,17 +14,9 @@ from django.db import connections
 from azpg_backend import trust
 from azpg_backend.base import DatabaseWrapper
 from azpg_backend.errors import settings
-from azpg_backend.errors.settings import Place
+from azpg_backend.errors.codes import CHECKS
+from azpg_backend.errors.problem import Place, Problem, Severity
 from azpg_backend.plan import hosts
-
-# Codes of trust.ca_file's problems, by check id. Errors are those with which libpq can't connect at all.
-_CA_IDS = {
-    "ca.file_invalid": "azpg.E005",
-    "ca.file_missing": "azpg.W008",
-    "ca.root_missing": "azpg.W009",
-    "ca.not_a_root": "azpg.W010",
-    "ca.root_expiring": "azpg.W011",
-}
 
 
 def own_wrappers() -> Iterator[DatabaseWrapper]:
@@ -35,12 +28,8 @@ def own_wrappers() -> Iterator[DatabaseWrapper]:
 
 
 def check_settings(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Report the policy's findings for every alias of this engine."""
-    return [
-        message(finding.id, finding.message, finding.hint)
-        for wrapper in own_wrappers()
-        for finding in wrapper.plan().findings
-    ]
+    """Report the plan's problems for every alias of this engine."""
+    return [message(problem) for wrapper in own_wrappers() for problem in wrapper.plan().problems]
 
 
 def check_ca_files(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -62,8 +51,7 @@ def check_azure_identity(app_configs: Any, **kwargs: Any) -> list[checks.CheckMe
         credential = plan.options.credential or ""
         wanted = isinstance(credential, str) and (not credential or credential.startswith("azure.identity."))
         if plan.options.auth == "entra" and wanted and not _is_installed("azure.identity"):
-            finding = settings.no_azure_identity(Place(plan.alias, "azpg.auth"))
-            messages.append(message(finding.id, finding.message, finding.hint))
+            messages.append(message(settings.no_azure_identity(Place(plan.alias, "azpg.auth"))))
     return messages
 
 
@@ -80,13 +68,20 @@ def _judged(alias: str, path: str, names: Sequence[str]) -> list[checks.CheckMes
     from azpg_backend.trust import ca_file
 
     cloud = next((cloud.name for cloud in map(hosts.cloud_of, names) if cloud), None)
-    place = f"DATABASES[{alias!r}]['OPTIONS']['sslrootcert']"
+    place = Place(alias, "sslrootcert")
     return [
-        message(_CA_IDS[problem.code], f"{place}: {problem.message}", problem.hint)
+        message(dataclasses.replace(problem, message=f"{place}: {problem.message}", where=place))
         for problem in ca_file.read(path).problems(cloud)
     ]
 
 
-def message(identifier: str, text: str, hint: str | None) -> checks.CheckMessage:
-    kind = checks.Error if identifier.startswith("azpg.E") else checks.Warning
-    return kind(text, hint=hint, id=identifier)
+_KINDS = {Severity.ERROR: checks.Error, Severity.WARNING: checks.Warning, Severity.NOTE: checks.Info}
+
+
+def message(problem: Problem) -> checks.CheckMessage:
+    """Return a problem as Django reports it, as gravely as its system check is declared.
+
+    That can be less than what the problem is for a connection: a CA file that does not exist yet stops libpq, but
+    azpg_check is about to write it.
+    """
+    return _KINDS[CHECKS[problem.id].severity](problem.message, hint=problem.hint or None, id=problem.id)

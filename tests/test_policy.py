@@ -33,12 +33,12 @@ def decide(options: dict[str, Any] | None = None, environ: dict[str, str] | None
 
 
 def codes(plan: decision.Plan) -> list[str]:
-    return [finding.code for finding in plan.findings]
+    return [finding.code for finding in plan.problems]
 
 
 def test_minimal_settings_get_verified_tls_and_no_finding() -> None:
     plan = decide()
-    assert plan.findings == ()
+    assert plan.problems == ()
     assert plan.params == {
         "dbname": "app",
         "user": "myadmin",
@@ -74,7 +74,7 @@ def test_minimal_settings_get_verified_tls_and_no_finding() -> None:
 )
 def test_the_user_s_own_keyword_wins(key: str, value: Any) -> None:
     plan = decide({key: value})
-    assert plan.findings == ()
+    assert plan.problems == ()
     assert plan.params[key] == value
     assert plan.params["sslmode"] == "verify-full"
 
@@ -98,7 +98,7 @@ def test_the_user_s_own_keyword_wins(key: str, value: Any) -> None:
 def test_weaker_than_verified_tls_is_refused(key: str, value: str) -> None:
     plan = decide({key: value})
     assert codes(plan) == ["settings.weak_tls"]
-    message = str(plan.findings[0])
+    message = str(plan.problems[0])
     assert "DATABASES['default']" in message
     assert repr(key) in message
     assert repr(value) in message
@@ -133,10 +133,10 @@ def test_weaker_than_verified_tls_is_refused(key: str, value: str) -> None:
 def test_what_can_not_be_meant_is_refused_with_a_remedy(options: dict[str, Any], part: str) -> None:
     plan = decide(options)
     assert codes(plan) == ["settings.invalid"]
-    assert plan.findings[0].is_error
-    assert part in str(plan.findings[0])
-    assert f"DATABASES['default']['OPTIONS'][{next(iter(options))!r}]" in str(plan.findings[0]) or "HOST" in str(
-        plan.findings[0]
+    assert plan.problems[0].is_error
+    assert part in str(plan.problems[0])
+    assert f"DATABASES['default']['OPTIONS'][{next(iter(options))!r}]" in str(plan.problems[0]) or "HOST" in str(
+        plan.problems[0]
     )
 
 
@@ -144,7 +144,7 @@ def test_what_can_not_be_meant_is_refused_with_a_remedy(options: dict[str, Any],
 def test_a_port_that_can_not_be_is_refused(port: object) -> None:
     plan = decide(PORT=port)
     assert codes(plan) == ["settings.invalid"]
-    assert "DATABASES['default']['PORT']" in str(plan.findings[0])
+    assert "DATABASES['default']['PORT']" in str(plan.problems[0])
 
 
 def test_verify_ca_works_with_a_warning() -> None:
@@ -157,7 +157,7 @@ def test_verify_ca_works_with_a_warning() -> None:
 def test_a_url_in_name_is_refused_and_not_shown() -> None:
     plan = decide(NAME=f"postgres://me:sentinel@{HOST}/app?sslmode=disable")
     assert codes(plan) == ["settings.invalid"]
-    assert "sentinel" not in str(plan.findings[0])
+    assert "sentinel" not in str(plan.problems[0])
 
 
 def test_a_conninfo_in_name_stays_a_name() -> None:
@@ -251,7 +251,7 @@ PLAINTEXT = {"azpg": {"plaintext_on_loopback": True}}
 )
 def test_plaintext_on_loopback(host: str) -> None:
     plan = decide(PLAINTEXT, HOST=host)
-    assert plan.findings == ()
+    assert plan.problems == ()
     assert plan.plaintext
     assert plan.params["sslmode"] == "disable"
 
@@ -274,7 +274,7 @@ def test_plaintext_anywhere_else_is_refused(
 ) -> None:
     plan = decide({**PLAINTEXT, **options}, environ, **changes)
     assert not plan.plaintext
-    assert "azpg.E004" in [finding.id for finding in plan.findings]
+    assert "azpg.E004" in [finding.id for finding in plan.problems]
     assert plan.params["sslmode"] == "verify-full"
 
 
@@ -293,7 +293,7 @@ def test_keywords_of_a_newer_libpq_are_not_sent() -> None:
     plan = decision.decide(
         "default", settings(), environ={}, knows=lambda keyword: keyword not in {"sslcertmode", "tcp_user_timeout"}
     )
-    assert plan.findings == ()
+    assert plan.problems == ()
     assert "sslcertmode" not in plan.params
     assert "tcp_user_timeout" not in plan.params
     # The only other way to keep an old libpq from a stray ~/.postgresql/postgresql.crt.
@@ -338,7 +338,7 @@ def test_traps_are_warned_about(changes: dict[str, Any], identifier: str) -> Non
         if "OPTIONS" not in changes
         else decision.decide("default", {**settings(), **changes}, environ={})
     )
-    assert [finding.id for finding in plan.findings] == [identifier]
+    assert [finding.id for finding in plan.problems] == [identifier]
 
 
 def test_several_hosts_are_paired_with_addresses_and_ports() -> None:

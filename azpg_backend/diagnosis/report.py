@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+from azpg_backend.errors.codes import STEPS as STEPS
+from azpg_backend.errors.problem import Problem, Severity, combine, gravest_first
+from azpg_backend.errors.redact import printable
 
 
 class Status(str, Enum):
@@ -15,48 +19,7 @@ class Status(str, Enum):
     SKIP = "skip"
 
 
-# The codes of each step, in the order in which the steps run. Each step also has "<step>.ok" when it passes and
-# "<step>.skipped" when it was not run.
-CODES: Mapping[str, tuple[str, ...]] = {
-    "settings": ("invalid", "weak_tls", "verify_ca", "missing_host", "not_azure_host"),
-    "ca": (
-        "download_failed",
-        "fingerprint_mismatch",
-        "file_missing",
-        "file_invalid",
-        "root_missing",
-        "not_a_root",
-        "root_expiring",
-    ),
-    "dns": ("not_found", "temporary_failure", "timeout"),
-    "tcp": ("refused", "timeout", "unreachable", "reset"),
-    "tls": ("not_offered", "protocol_version", "handshake_failed", "closed", "timeout", "not_postgresql"),
-    "certificate": (
-        "expired",
-        "not_yet_valid",
-        "host_mismatch",
-        "self_signed",
-        "untrusted_root",
-        "incomplete_chain",
-        "wrong_purpose",
-        "weak",
-        "expiring",
-    ),
-    "login": (
-        "wrong_password",
-        "no_hba_entry",
-        "unknown_database",
-        "permission_denied",
-        "too_many_connections",
-        "starting_up",
-        "token_failed",
-        "tls_refused",
-        "timeout",
-        "failed",
-    ),
-    "session": ("read_only", "tls_not_confirmed", "unsupported_version", "failed"),
-}
-STEPS = tuple(CODES)
+_STATUS = {Severity.ERROR: Status.FAIL, Severity.WARNING: Status.WARN, Severity.NOTE: Status.PASS}
 
 
 @dataclass(frozen=True)
@@ -86,6 +49,17 @@ def warned(code: str, message: str, hint: str | None, **detail: Any) -> StepResu
 
 def failed(code: str, message: str, hint: str | None, **detail: Any) -> StepResult:
     return StepResult(code.partition(".")[0], Status.FAIL, code, message, hint, detail=detail)
+
+
+def from_problems(problems: Iterable[Problem], **detail: Any) -> StepResult:
+    """Return how a step went that found problems; each of several stands in ``detail["problems"]`` as well."""
+    ordered = gravest_first(problems)
+    whole = combine(ordered)
+    if len(ordered) > 1:
+        rows = [(each.code, printable(each.message, 2000), printable(each.hint, 2000)) for each in ordered]
+        detail["problems"] = [dict(zip(("code", "message", "hint"), row, strict=True)) for row in rows]
+    message, hint = printable(whole.message, 2000), printable(whole.hint, 2000) or None
+    return StepResult(whole.step, _STATUS[whole.severity], whole.code, message, hint, detail=detail)
 
 
 def skipped(step: str, why: str) -> StepResult:

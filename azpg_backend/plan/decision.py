@@ -16,8 +16,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from azpg_backend import trust
 from azpg_backend.errors import settings as find
+from azpg_backend.errors.problem import Place, Problem
 from azpg_backend.errors.redact import SECRET_KEYWORDS
-from azpg_backend.errors.settings import Finding, Place
 from azpg_backend.plan import hosts, libpq, options
 from azpg_backend.plan.hosts import Endpoint
 from azpg_backend.plan.options import Options
@@ -63,7 +63,7 @@ class Plan:
     """What one alias asks of libpq.
 
     params: libpq keywords and values, without any secret.
-    findings: mistakes and warnings; with an error among them the engine does not connect.
+    problems: mistakes and warnings; with an error among them the engine does not connect.
     endpoints: the servers in the order in which libpq tries them.
     options: OPTIONS["azpg"], or the defaults where it can't be read.
     plaintext: every server is local and plaintext_on_loopback is set, so TLS is not required.
@@ -73,7 +73,7 @@ class Plan:
 
     alias: str
     params: Mapping[str, Any]
-    findings: tuple[Finding, ...]
+    problems: tuple[Problem, ...]
     endpoints: tuple[Endpoint, ...]
     options: Options
     plaintext: bool
@@ -81,8 +81,8 @@ class Plan:
     may_negotiate: bool
 
     @property
-    def errors(self) -> list[Finding]:
-        return [finding for finding in self.findings if finding.is_error]
+    def errors(self) -> list[Problem]:
+        return [each for each in self.problems if each.is_error]
 
     def raise_errors(self) -> None:
         """Raise ImproperlyConfigured with every error in it, if there are any."""
@@ -117,7 +117,7 @@ class _Decision:
         self.settings = settings_dict
         self.environ = environ
         self.knows = knows
-        self.findings: list[Finding] = []
+        self.problems: list[Problem] = []
         self.entra = False
         self.user_options: Mapping[str, Any] = settings_dict.get("OPTIONS") or {}
         self.service = str(self.user_options.get("service") or environ.get("PGSERVICE") or "")
@@ -147,7 +147,7 @@ class _Decision:
         return Plan(
             self.alias,
             shown,
-            tuple(self.findings),
+            tuple(self.problems),
             endpoints,
             parsed,
             plaintext,
@@ -280,13 +280,13 @@ class _Decision:
             ("gssencmode", self._gss_problem),
             ("sslrootcert", self._root_problem),
         ):
-            finding = judge(self.place(key), params[key]) if key in params else None
-            if finding is not None:
-                self._add(finding)
-                if finding.is_error:
+            problem = judge(self.place(key), params[key]) if key in params else None
+            if problem is not None:
+                self._add(problem)
+                if problem.is_error:
                     del params[key]
 
-    def _mode_problem(self, place: Place, mode: Any) -> Finding | None:
+    def _mode_problem(self, place: Place, mode: Any) -> Problem | None:
         if mode == "verify-full":
             return None
         if mode == "verify-ca":
@@ -299,7 +299,7 @@ class _Decision:
             hint += " Microsoft's page says 'verify-all', but libpq's word is 'verify-full'."
         return find.invalid(place, f"is {mode!r}, which libpq does not know", hint)
 
-    def _protocol_problem(self, place: Place, value: Any) -> Finding | None:
+    def _protocol_problem(self, place: Place, value: Any) -> Problem | None:
         names = {name.lower(): rank for rank, name in enumerate(PROTOCOLS)}
         hint = f"Remove it ({MINIMUM_PROTOCOL} or newer is set for you), or use 'TLSv1.2' or 'TLSv1.3'."
         if value == "":
@@ -312,13 +312,13 @@ class _Decision:
             return find.weak_tls(place, value, "TLS 1.0 and 1.1 are broken and Azure refuses them", hint)
         return None
 
-    def _gss_problem(self, place: Place, value: Any) -> Finding | None:
+    def _gss_problem(self, place: Place, value: Any) -> Problem | None:
         if value == "disable":
             return None
         why = "with a Kerberos ticket libpq would encrypt with GSSAPI instead of verified TLS"
         return find.weak_tls(place, value, why, "Remove it; Azure Database for PostgreSQL has no GSSAPI.")
 
-    def _root_problem(self, place: Place, value: Any) -> Finding | None:
+    def _root_problem(self, place: Place, value: Any) -> Problem | None:
         if not isinstance(value, str) or not value:
             return find.invalid(
                 place, f"is {value!r}, not the path of a file", "Remove it to use the roots in this package."
@@ -395,6 +395,6 @@ class _Decision:
         if self.settings.get("CONN_MAX_AGE", 0) != 0 and not self.settings.get("CONN_HEALTH_CHECKS"):
             self._add(find.health_checks(self.place("CONN_MAX_AGE")))
 
-    def _add(self, finding: Finding) -> None:
-        if finding not in self.findings:
-            self.findings.append(finding)
+    def _add(self, problem: Problem) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)

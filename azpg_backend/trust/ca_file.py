@@ -20,6 +20,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from OpenSSL import SSL
 
+from azpg_backend.errors.codes import CHECKS
+from azpg_backend.errors.problem import Problem, Severity, gravest_first
 from azpg_backend.trust import manifest
 from azpg_backend.trust.manifest import Root
 
@@ -32,16 +34,6 @@ _MODE = 0o644
 
 class CaFileError(Exception):
     """A CA file can't be written. The text says which, why, and what to do."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """code: a ca.* code of azpg_check. fatal: libpq can trust no server with this file."""
-
-    code: str
-    message: str
-    hint: str
-    fatal: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +63,7 @@ class CaFile:
             return [self.unusable]
         found = [*self._not_roots(), *self._missing_roots(cloud)]
         found += self._ending_roots(now or datetime.datetime.now(datetime.timezone.utc))
-        return sorted(found, key=lambda problem: not problem.fatal)
+        return gravest_first(found)
 
     def _not_roots(self) -> Iterator[Problem]:
         for each in self.certificates:
@@ -79,12 +71,13 @@ class CaFile:
                 continue
             fatal = not self.roots
             consequence = "and no root: libpq refuses every server with it" if fatal else "as well as roots"
-            yield Problem(
-                "ca.not_a_root",
+            yield _problem(
+                "azpg.W010",
+                self.path,
                 f"{self.path} holds {_name(each)!r}, which is not a root (issued by {_issuer(each)!r}), {consequence}",
                 "Azure replaces its intermediate and server certificates without notice, so only roots may be pinned: "
                 "delete it from the file, or remove sslrootcert to use the roots in this package.",
-                fatal,
+                Severity.ERROR if fatal else Severity.WARNING,
             )
 
     def _missing_roots(self, cloud: str | None) -> Iterator[Problem]:
@@ -94,8 +87,9 @@ class CaFile:
         names = " and ".join(f"{root.name} ({root.used})" for root in missing)
         retired = [root for root in map(_known, self.certificates) if root is not None and root.status == "retired"]
         has = "".join(f"; it does hold {root.name}, {root.used}" for root in retired)
-        yield Problem(
-            "ca.root_missing",
+        yield _problem(
+            "azpg.W009",
+            self.path,
             f"{self.path} lacks {names}{has}",
             "Run manage.py azpg_check --update-ca to add it, or remove sslrootcert to use the roots in this package.",
         )
@@ -107,8 +101,9 @@ class CaFile:
             if (known and known.status == "retired") or each.not_valid_after_utc - now > EXPIRY_WARNING:
                 continue
             verb = "ended" if each.not_valid_after_utc < now else "ends"
-            yield Problem(
-                "ca.root_expiring",
+            yield _problem(
+                "azpg.W011",
+                self.path,
                 f"{_name(each)!r} in {self.path} {verb} on {each.not_valid_after_utc:%Y-%m-%d}",
                 "Replace it with its successor before that day.",
             )
@@ -120,10 +115,11 @@ def read(path: str) -> CaFile:
         data = _content(path)
     except FileNotFoundError:
         hint = "Run manage.py azpg_check: it writes the verified Azure roots to exactly this path."
-        return CaFile(path, (), Problem("ca.file_missing", f"{path} does not exist", hint, True))
+        problem = _problem("azpg.W008", path, f"{path} does not exist", hint, Severity.ERROR)
+        return CaFile(path, (), problem)
     except OSError as error:
         hint = "Make it a file that the application's account can read, or remove sslrootcert."
-        return CaFile(path, (), _invalid(f"{path} can't be read ({error.strerror})", hint))
+        return CaFile(path, (), _invalid(path, f"{path} can't be read ({error.strerror})", hint))
     certificates = tuple(_parsed(data))
     try:
         SSL.Context(SSL.TLS_CLIENT_METHOD).load_verify_locations(path)
@@ -151,26 +147,30 @@ def _parsed(data: bytes) -> Iterator[x509.Certificate]:
             yield x509.load_pem_x509_certificate(block[0].replace(b"X509 CERTIFICATE", b"CERTIFICATE"))
 
 
-def _invalid(message: str, hint: str) -> Problem:
-    return Problem("ca.file_invalid", message, hint, True)
+def _invalid(path: str, message: str, hint: str) -> Problem:
+    return _problem("azpg.E005", path, message, hint, Severity.ERROR)
+
+
+def _problem(identifier: str, path: str, message: str, hint: str, severity: Severity = Severity.WARNING) -> Problem:
+    return Problem(CHECKS[identifier].code, message, hint, severity, identifier, path)
 
 
 def _unusable(path: str, data: bytes) -> Problem:
     again = "Delete it and run manage.py azpg_check, which writes the verified Azure roots to this path."
     if not data:
-        return _invalid(f"{path} is empty (an interrupted download?)", again)
+        return _invalid(path, f"{path} is empty (an interrupted download?)", again)
     with contextlib.suppress(ValueError):
         certificate = x509.load_der_x509_certificate(data)
         hint = f"libpq reads only PEM. Convert it: openssl x509 -inform DER -in {path} -out {Path(path).stem}.pem"
-        return _invalid(f"{path} is a DER file ({_name(certificate)!r})", hint)
+        return _invalid(path, f"{path} is a DER file ({_name(certificate)!r})", hint)
     if re.search(rb"<(!doctype|html|head|body)", data[:2048], re.IGNORECASE):
-        return _invalid(f"{path} is an HTML page, not a certificate: a proxy or error page was saved", again)
+        return _invalid(path, f"{path} is an HTML page, not a certificate: a proxy or error page was saved", again)
     if b"-----BEGIN PKCS7-----" in data:
         hint = f"Convert it: openssl pkcs7 -print_certs -in {path} -out roots.pem"
-        return _invalid(f"{path} is a PKCS#7 container", hint)
+        return _invalid(path, f"{path} is a PKCS#7 container", hint)
     if b"-----BEGIN CERTIFICATE-----" in data:
-        return _invalid(f"{path} has a damaged or cut certificate in it", again)
-    return _invalid(f"{path} has no certificate in it", again)
+        return _invalid(path, f"{path} has a damaged or cut certificate in it", again)
+    return _invalid(path, f"{path} has no certificate in it", again)
 
 
 def sha256(certificate: x509.Certificate) -> str:

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from azpg_backend.diagnosis import sslrequest
 from azpg_backend.diagnosis.bounded import Deadline
 from azpg_backend.diagnosis.handshake import Handshake, HandshakeFailed, perform
-from azpg_backend.diagnosis.report import CODES
 from azpg_backend.errors import redact
+from azpg_backend.errors.codes import step_codes
 from tests import servers
 from tests.conftest import HOST
 
-TLS_CODES = {f"tls.{name}" for name in CODES["tls"]}
+TLS_CODES = set(step_codes("tls"))
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 

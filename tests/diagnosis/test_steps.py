@@ -17,7 +17,7 @@ from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.utils import OperationalError
 
 from azpg_backend import trust
-from azpg_backend.diagnosis.report import CODES, Status
+from azpg_backend.diagnosis.report import STEPS, Status
 from demo_project.localpg import Authority, Chain, LocalPostgres, azure_chain
 from demo_project.localpg.certificates import Profile, key_pem, new_key, pem
 from tests import servers
@@ -30,7 +30,7 @@ AtPort = Callable[..., dict[str, Any]]
 
 def test_the_good_case(server: LocalPostgres, settings_for: SettingsFor, check: Check, root_file: str) -> None:
     steps = check(settings_for(server))
-    assert list(steps) == list(CODES)
+    assert list(steps) == list(STEPS)
     assert {name: step.code for name, step in steps.items()} == {
         "settings": "settings.ok",
         "ca": "ca.root_missing",

@@ -19,7 +19,7 @@ def planned(environ: dict[str, str] | None = None, azpg: dict[str, Any] | None =
 
 
 def ids(plan: Plan) -> list[str]:
-    return [finding.id for finding in plan.findings]
+    return [finding.id for finding in plan.problems]
 
 
 def test_entra_alone_is_fine() -> None:
@@ -44,7 +44,7 @@ def test_entra_alone_is_fine() -> None:
 )
 def test_what_does_not_go_with_a_token(changes: dict[str, Any], identifier: str, words: str) -> None:
     plan = planned(**changes)
-    (finding,) = [each for each in plan.findings if each.is_error]
+    (finding,) = [each for each in plan.problems if each.is_error]
     assert finding.id == identifier
     assert words in str(finding)
     assert "x1x" not in str(finding)

@@ -61,7 +61,7 @@ def test_what_libpq_can_not_load_is_named(tmp_path: Path, name: str) -> None:
     path.write_bytes(content)
     (problem,) = ca_file.read(str(path)).problems(None)
     assert problem.code == "ca.file_invalid"
-    assert problem.fatal
+    assert problem.is_error
     assert part in problem.message
     assert str(path) in problem.message
     with pytest.raises(SSL.Error):
@@ -112,10 +112,10 @@ def test_only_self_signed_roots_may_be_pinned(good: Path, chain: Chain) -> None:
     assert codes(good) == []
     good.write_text(good.read_text() + pem(chain.issuing.certificate, chain.leaf))
     assert codes(good) == ["ca.not_a_root", "ca.not_a_root"]
-    assert not any(problem.fatal for problem in ca_file.read(str(good)).problems(None))
+    assert not any(problem.is_error for problem in ca_file.read(str(good)).problems(None))
     good.write_text(pem(chain.issuing.certificate))
     first = ca_file.read(str(good)).problems(None)[0]
-    assert (first.code, first.fatal) == ("ca.not_a_root", True)
+    assert (first.code, first.is_error) == ("ca.not_a_root", True)
 
 
 def test_roots_that_end(good: Path) -> None:

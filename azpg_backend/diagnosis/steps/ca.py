@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from azpg_backend import trust
 from azpg_backend.diagnosis import host_names
 from azpg_backend.diagnosis.context import Context
-from azpg_backend.diagnosis.report import StepResult, failed, passed, warned
+from azpg_backend.diagnosis.report import StepResult, from_problems, passed
+from azpg_backend.errors.problem import Problem, Severity
 from azpg_backend.errors.redact import printable
 from azpg_backend.plan import hosts
 from azpg_backend.trust import ca_file, manifest
@@ -16,17 +16,9 @@ from azpg_backend.trust.ca_file import CaFile, CaFileError
 from azpg_backend.trust.download import Download
 
 
-@dataclass(frozen=True)
-class _Trouble:
-    code: str
-    message: str
-    hint: str
-    fatal: bool
-
-
 def run(context: Context) -> StepResult:
     configured = context.plan.params.get("sslrootcert", trust.BUNDLE)
-    troubles: list[_Trouble] = []
+    problems: list[Problem] = []
     notes: list[str] = []
     if configured == "system":
         context.ca_usable = False
@@ -37,63 +29,58 @@ def run(context: Context) -> StepResult:
         detail = {"source": "package", "file": trust.BUNDLE, "roots": _rows(bundle)}
         notes.append(f"{len(bundle.roots)} roots in this package")
     else:
-        provided = _provide(context, context.ca_file, troubles, notes)
+        provided = _provide(context, context.ca_file, problems, notes)
         context.ca_usable = provided.unusable is None
-        troubles += [
-            _Trouble(each.code, each.message, each.hint, each.fatal) for each in provided.problems(_cloud(context))
-        ]
+        problems += provided.problems(_cloud(context))
         detail = {"source": "file", "file": context.ca_file, "roots": _rows(provided)}
         notes.insert(0, f"{len(provided.roots)} roots in {context.ca_file}")
     if context.roots.export is not None:
-        exported = _provide(context, context.roots.export, troubles, notes)
-        troubles += [
-            _Trouble(each.code, each.message, each.hint, each.fatal) for each in exported.problems(_cloud(context))
-        ]
-    notes.append(_compared(context, troubles))
-    if any(each.code == "ca.fingerprint_mismatch" for each in troubles):
+        exported = _provide(context, context.roots.export, problems, notes)
+        problems += exported.problems(_cloud(context))
+    notes.append(_compared(context, problems))
+    if any(each.code == "ca.fingerprint_mismatch" for each in problems):
         # Then a missing file was left missing on purpose, and that is not what has to be mended.
-        troubles = [each for each in troubles if each.code != "ca.file_missing"]
-    return _result(troubles, notes, detail)
+        problems = [each for each in problems if each.code != "ca.file_missing"]
+    return _result(problems, notes, detail)
 
 
-def _provide(context: Context, path: str, troubles: list[_Trouble], notes: list[str]) -> CaFile:
+def _provide(context: Context, path: str, problems: list[Problem], notes: list[str]) -> CaFile:
     try:
         file, done = context.roots.provide(path)
     except CaFileError as error:
         file = ca_file.read(path)
         code = file.unusable.code if file.unusable else "ca.root_missing"
-        troubles.append(_Trouble(code, str(error), "", True))
+        problems.append(Problem(code, str(error)))
         return file
     if done:
         notes.append(f"{path} {done}")
     return file
 
 
-def _compared(context: Context, troubles: list[_Trouble]) -> str:
-    """Say how many official copies match their pins, and turn the others into troubles."""
+def _compared(context: Context, problems: list[Problem]) -> str:
+    """Say how many official copies match their pins, and turn the others into problems."""
     if context.roots.offline:
         return "official copies not looked at (--offline)"
     downloads = context.roots.downloads()
     mismatched = [each for each in downloads if each.problem == "fingerprint_mismatch"]
     lost = [each for each in downloads if each.problem == "download_failed"]
     if mismatched:
-        troubles.append(
-            _Trouble(
+        problems.append(
+            Problem(
                 "ca.fingerprint_mismatch",
                 "; ".join(each.reason for each in mismatched),
                 "Nothing of it was written or trusted. Something between here and the authority changes downloads "
                 "(a proxy that inspects TLS?); the roots in this package are not affected.",
-                True,
             )
         )
     if lost:
-        troubles.append(
-            _Trouble(
+        problems.append(
+            Problem(
                 "ca.download_failed",
                 f"{len(lost)} of {len(downloads)} official copies can't be compared: {_reasons(lost)}",
                 "The roots in this package serve, so nothing is lost. Behind a proxy set HTTPS_PROXY (and "
                 "REQUESTS_CA_BUNDLE where it inspects TLS), or add --offline.",
-                False,
+                Severity.WARNING,
             )
         )
     matching = len(downloads) - len(mismatched) - len(lost)
@@ -104,13 +91,10 @@ def _reasons(lost: list[Download]) -> str:
     return ", ".join(dict.fromkeys(each.reason for each in lost))
 
 
-def _result(troubles: list[_Trouble], notes: list[str], detail: dict[str, Any]) -> StepResult:
-    if not troubles:
+def _result(problems: list[Problem], notes: list[str], detail: dict[str, Any]) -> StepResult:
+    if not problems:
         return passed("ca", "; ".join(notes), **detail)
-    ordered = sorted(troubles, key=lambda each: not each.fatal)
-    message = printable("; ".join(dict.fromkeys(each.message for each in ordered)), 2000)
-    hint = printable(" ".join(dict.fromkeys(each.hint for each in ordered if each.hint)), 2000)
-    return (failed if ordered[0].fatal else warned)(ordered[0].code, message, hint or None, **detail)
+    return from_problems(problems, **detail)
 
 
 def _rows(file: CaFile) -> list[dict[str, str]]:

@@ -18,16 +18,16 @@ def run(context: Context) -> StepResult:
     plan = context.plan
     detail = {
         "findings": [
-            {"id": each.id, "code": each.code, "message": each.message, "hint": each.hint} for each in plan.findings
+            {"id": each.id, "code": each.code, "message": each.message, "hint": each.hint} for each in plan.problems
         ],
         "parameters": {key: str(value) for key, value in plan.params.items()},
         "ignored_environment": [name for name in _OVERRULED if name in os.environ],
         "libpq": libpq.version_text(),
     }
-    if not plan.findings:
+    if not plan.problems:
         return passed("settings", _summary(context), **detail)
     # The gravest first; the others follow in the same words.
-    ordered = sorted(plan.findings, key=lambda each: not each.is_error)
+    ordered = sorted(plan.problems, key=lambda each: not each.is_error)
     message = " ".join(each.message for each in ordered)
     hint = " ".join(dict.fromkeys(each.hint for each in ordered))
     result = failed if ordered[0].is_error else warned
