@@ -10,7 +10,7 @@ from typing import Any
 import django
 import pytest
 
-from azpg_backend.connect import direct
+from azpg_backend.process import memory
 from demo_project.localpg import Chain, LocalPostgres, azure_chain
 
 # Variables by which libpq, OpenSSL, requests and azure-identity would bring this machine's configuration into a test.
@@ -49,7 +49,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
         if name.startswith(_PREFIXES) or name.upper() in _NAMES:
             monkeypatch.delenv(name)
     # What the process has learned of a port belongs to the server that had it before.
-    direct.forget()
+    memory.forget()
     # libpq looks into the home folder, for ~/.postgresql, ~/.pgpass and ~/.pg_service.conf.
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
 

@@ -79,6 +79,7 @@ class Plan:
     plaintext: bool
     user: str
     may_negotiate: bool
+    writes: bool = True
 
     @property
     def errors(self) -> list[Problem]:

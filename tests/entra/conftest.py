@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from azpg_backend.entra import login
+from azpg_backend.process import memory
 from demo_project.localpg import Chain, LocalPostgres
 from tests.conftest import HOST
 from tests.entra.gateway import Gateway, gateway
@@ -20,7 +20,7 @@ MANAGED = {"auth": "entra", "credential": "azure.identity.ManagedIdentityCredent
 def forgotten() -> Iterator[None]:
     """Every test begins without any token, and none is renewed after it: msal would ask the next test's endpoint."""
     yield
-    login.forget()
+    memory.forget()
 
 
 @pytest.fixture
