@@ -20,11 +20,9 @@ from django.core.management import CommandError, call_command
 from azpg_backend import trust
 from azpg_backend.diagnosis.report import CODES, STEPS
 from demo_project.localpg import LocalPostgres
-from tests import servers
-from tests.conftest import HOST, PASSWORD, SettingsFor
-from tests.trust.official import Official, official, sending
-
-__all__ = ["official"]
+from tests.support import servers
+from tests.support.official import Official, sending
+from tests.support.settings import HOST, PASSWORD, SettingsFor
 
 Databases = Callable[..., None]
 

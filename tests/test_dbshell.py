@@ -16,7 +16,7 @@ from azpg_backend.client import DatabaseClient
 from azpg_backend.plan import libpq
 from demo_project.localpg import LocalPostgres
 from demo_project.localpg.server import find_binaries
-from tests.conftest import HOST, PASSWORD, SettingsFor
+from tests.support.settings import HOST, PASSWORD, SettingsFor
 
 Connect = Callable[..., Any]
 QUESTION = "SELECT ssl, version, current_database() FROM pg_stat_ssl WHERE pid = pg_backend_pid()"

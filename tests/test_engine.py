@@ -18,7 +18,7 @@ from django.db.utils import OperationalError
 
 from azpg_backend.base import DatabaseWrapper
 from demo_project.localpg import Authority, LocalPostgres, azure_chain
-from tests.conftest import HOST, NO_RETRY, PASSWORD, Settings, SettingsFor
+from tests.support.settings import HOST, NO_RETRY, PASSWORD, Settings, SettingsFor
 
 Connect = Callable[..., Any]
 TLS = "SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"

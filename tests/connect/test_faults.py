@@ -29,11 +29,11 @@ from django.db import connections, transaction
 from django.db.utils import OperationalError, ProgrammingError
 
 from demo_project.localpg import Chain, LocalPostgres
-from tests import servers
-from tests.conftest import HOST, PASSWORD, SettingsFor
-from tests.load import Figures, Load, Request, create_table, fresh, kept, sever, stored, write
-from tests.network import own_network
-from tests.pgbouncer import PgBouncer, needs_pgbouncer
+from tests.support import servers
+from tests.support.load import Figures, Load, Request, create_table, fresh, kept, sever, stored, write
+from tests.support.network import own_network
+from tests.support.pgbouncer import PgBouncer, needs_pgbouncer
+from tests.support.settings import HOST, PASSWORD, SettingsFor
 
 logger = logging.getLogger("tests.load")
 
@@ -140,11 +140,11 @@ def test_pgbouncer_restarted(
 
 @pytest.mark.parametrize("test", ["test_a_name_server_that_fails", "test_failover_to_another_address"])
 def test_by_name(test: str, tmp_path: Path, record_property: Record) -> None:
-    """What needs a name server of its own; see by_name.py."""
+    """What needs a name server of its own; see tests/support/by_name.py."""
     program = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "log_cli=true", "--log-cli-level=INFO"]
     done = subprocess.run(
-        [*own_network(tmp_path), *program, f"tests/by_name.py::{test}"],
-        cwd=Path(__file__).parents[1],
+        [*own_network(tmp_path), *program, f"tests/support/by_name.py::{test}"],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=100,

@@ -15,11 +15,9 @@ from django.db.utils import DatabaseError, OperationalError
 
 from demo_project.localpg import LocalPostgres
 from demo_project.notes.models import Note
-from tests.conftest import Settings, SettingsFor
-from tests.diagnosis.conftest import Check, check, codes, report
-from tests.pgbouncer import PgBouncer, needs_pgbouncer
-
-__all__ = ["check", "report"]
+from tests.support.diagnosis import Check, codes
+from tests.support.pgbouncer import PgBouncer, needs_pgbouncer
+from tests.support.settings import Settings, SettingsFor
 
 pytestmark = needs_pgbouncer
 

@@ -20,9 +20,9 @@ from azpg_backend.connect import direct, retry
 from azpg_backend.connect.retry import Backoff
 from azpg_backend.plan import libpq
 from demo_project.localpg import Chain, LocalPostgres
-from tests import servers
-from tests.conftest import PASSWORD, Settings, SettingsFor
-from tests.load import Load, create_table, kept, stored
+from tests.support import servers
+from tests.support.load import Load, create_table, kept, stored
+from tests.support.settings import HOST, PASSWORD, Settings, SettingsFor
 
 Connect = Callable[..., Any]
 
@@ -365,7 +365,6 @@ def test_a_direct_connection_is_verified_just_the_same(
     own_server: LocalPostgres, settings_for: SettingsFor, connect: Connect, chain: Chain
 ) -> None:
     from demo_project.localpg import azure_chain
-    from tests.conftest import HOST
 
     settings = settings_for(own_server)
     assert one(connect(settings)) == 1

@@ -13,8 +13,8 @@ from azpg_backend.diagnosis.bounded import Deadline
 from azpg_backend.diagnosis.handshake import Handshake, HandshakeFailed, perform
 from azpg_backend.diagnosis.report import CODES
 from azpg_backend.errors import redact
-from tests import servers
-from tests.conftest import HOST
+from tests.support import servers
+from tests.support.settings import HOST
 
 TLS_CODES = {f"tls.{name}" for name in CODES["tls"]}
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

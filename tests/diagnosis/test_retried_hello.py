@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from demo_project.localpg import Chain, LocalPostgres
-from tests import servers
-from tests.conftest import SettingsFor
-from tests.diagnosis.conftest import Check
+from tests.support import servers
+from tests.support.diagnosis import Check
+from tests.support.settings import SettingsFor
 
 WORDS = "HelloRetryRequest: one more round trip"
 

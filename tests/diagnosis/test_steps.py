@@ -20,10 +20,10 @@ from azpg_backend import trust
 from azpg_backend.diagnosis.report import CODES, Status
 from demo_project.localpg import Authority, Chain, LocalPostgres, azure_chain
 from demo_project.localpg.certificates import Profile, key_pem, new_key, pem
-from tests import servers
-from tests.conftest import HOST, SettingsFor
-from tests.diagnosis.cases import LOGIN_TEXTS, TLS_CASES
-from tests.diagnosis.conftest import Check, Scenarios, codes
+from tests.support import servers
+from tests.support.cases import LOGIN_TEXTS, TLS_CASES
+from tests.support.diagnosis import Check, Scenarios, codes
+from tests.support.settings import HOST, SettingsFor
 
 AtPort = Callable[..., dict[str, Any]]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -12,19 +11,12 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
-from tests.entra.conftest import EntraSettings
-from tests.entra.gateway import Gateway
-from tests.entra.standins import RESOURCE, TENANT, UAMI, Issuer
+from tests.support.diagnosis import step
+from tests.support.gateway import Gateway
+from tests.support.settings import EntraSettings
+from tests.support.standins import RESOURCE, TENANT, UAMI, Issuer
 
 Databases = Callable[..., None]
-
-
-def step(name: str, *arguments: str) -> dict[str, Any]:
-    out = StringIO()
-    with contextlib.suppress(SystemExit):
-        call_command("azpg_check", "--offline", "--format", "json", *arguments, stdout=out)
-    (database,) = json.loads(out.getvalue())["databases"]
-    return next(each for each in database["steps"] if each["step"] == name)
 
 
 def test_it_shows_credential_identity_audience_and_lifetime(

@@ -17,11 +17,11 @@ from django.db.utils import OperationalError
 
 from azpg_backend.entra import tokens
 from azpg_backend.entra.tokens import Keeper, Token, TokenError
-from tests.entra import soak
-from tests.entra.conftest import EntraSettings
-from tests.entra.gateway import Gateway
-from tests.entra.standins import HEADER, Issuer, jwt
-from tests.entra.test_login import user_of
+from tests.support import soak
+from tests.support.gateway import Gateway
+from tests.support.settings import EntraSettings
+from tests.support.sql import user_of
+from tests.support.standins import HEADER, Issuer, jwt
 
 Connect = Callable[..., Any]
 

@@ -11,21 +11,15 @@ import pytest
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.utils import OperationalError
 
-from tests.conftest import SettingsFor
-from tests.entra.conftest import EntraSettings
-from tests.entra.gateway import INVALID, Gateway
-from tests.entra.standins import Issuer
-from tests.test_secrets import outputs
+from tests.support.gateway import INVALID, Gateway
+from tests.support.outputs import outputs
+from tests.support.settings import EntraSettings, SettingsFor
+from tests.support.sql import user_of
+from tests.support.standins import Issuer
 
 pytestmark = pytest.mark.skipif(not is_psycopg3, reason="Django's pool needs psycopg 3")
 
 Connect = Callable[..., Any]
-
-
-def user_of(wrapper: Any) -> str:
-    with wrapper.cursor() as cursor:
-        cursor.execute("SELECT current_user")
-        return str(cursor.fetchone()[0])
 
 
 def test_what_the_pool_opens_after_the_first_tokens_end_has_a_live_one(

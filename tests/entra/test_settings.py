@@ -9,7 +9,7 @@ import pytest
 from azpg_backend.errors import causes
 from azpg_backend.plan import decision
 from azpg_backend.plan.decision import Plan
-from tests.conftest import HOST
+from tests.support.settings import HOST
 
 
 def planned(environ: dict[str, str] | None = None, azpg: dict[str, Any] | None = None, **changes: Any) -> Plan:

@@ -15,8 +15,8 @@ import pytest
 
 from demo_project.localpg import Authority, Chain, LocalPostgres, LocalPostgresError, azure_chain, server
 from demo_project.localpg.binaries import find_binaries, program
-from tests.conftest import HOST
-from tests.localpg.conftest import APP_PASSWORD, Ask, Refused
+from tests.support.psql import APP_PASSWORD, Ask, Refused
+from tests.support.settings import HOST
 
 OWN_TLS = "SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 STARTED = "SELECT pg_postmaster_start_time()"

@@ -15,7 +15,7 @@ import pytest
 
 from demo_project.localpg import LocalPostgres
 from demo_project.localpg.server import account, free_port
-from tests.conftest import PASSWORD
+from tests.support.settings import PASSWORD
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 needs_pgbouncer = pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")

@@ -1,4 +1,4 @@
-"""Log in again and again while tokens of two seconds come and go: ``python -m tests.entra.soak --seconds 3600``.
+"""Log in again and again while tokens of two seconds come and go: ``python -m tests.support.soak --seconds 3600``.
 
 As under gunicorn with --preload: a parent that has a token forks workers, each logs in from several threads (and from
 a pool, with psycopg 3), and workers are replaced all the time. Exit status 1 where a login failed.
@@ -22,10 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from demo_project.localpg import LocalPostgres, azure_chain
-from tests.conftest import HOST
-from tests.entra.conftest import settings_at
-from tests.entra.gateway import Gateway, gateway
-from tests.entra.standins import HEADER, Issuer, serving
+from tests.support.gateway import Gateway, gateway
+from tests.support.settings import HOST, entra_settings_at
+from tests.support.standins import HEADER, Issuer, serving
 
 # Seconds.
 TOKEN_LIFE = 2.0
@@ -52,7 +51,7 @@ class Count:
 
 def soak(azure: Gateway, settings: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Run the parent and its workers in a process of their own, and return what it and the gateway counted."""
-    command = [sys.executable, "-m", "tests.entra.soak", "--parent", json.dumps(settings), "--seconds", str(seconds)]
+    command = [sys.executable, "-m", "tests.support.soak", "--parent", json.dumps(settings), "--seconds", str(seconds)]
     environ = {
         **os.environ,
         "IDENTITY_ENDPOINT": f"{azure.issuer.url}/msi/token",
@@ -153,7 +152,7 @@ def main() -> int:
         server.create("app", "unknown to all", "app")
         root = Path(folder, "root.pem")
         root.write_text(chain.root_pem)
-        counted = soak(azure, settings_at(azure.port, str(root)), arguments.seconds)
+        counted = soak(azure, entra_settings_at(azure.port, str(root)), arguments.seconds)
     print(json.dumps(counted, indent=2))
     return 1 if counted["failures"] else 0
 

@@ -10,10 +10,8 @@ import pytest
 from azpg_backend.trust import download, manifest
 from azpg_backend.trust.download import Download
 from demo_project.localpg import Authority
-from tests import servers
-from tests.trust.official import Official, official, send, sending
-
-__all__ = ["official"]
+from tests.support import servers
+from tests.support.official import Official, send, sending
 
 G2 = next(root for root in manifest.bundled() if root.slug == "digicert-global-root-g2")
 MICROSOFT = next(root for root in manifest.bundled() if root.slug == "microsoft-rsa-root-ca-2017")
