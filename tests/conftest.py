@@ -25,11 +25,18 @@ _PREFIXES = ("PG", "SSL_CERT_", "AZURE_", "IDENTITY_", "MSI_", "IMDS_")
 _NAMES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
+# Fixtures that start a PostgreSQL: one that tests share, or one for a few tests, whose start takes a second.
+_SHARED_SERVERS = {"server", "token_server"}
+_OWN_SERVERS = {"own_server", "durable", "local", "azure_server", "first", "second"}
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-scenarios", action="store_true", help="write docs/scenarios.md from what the tests met")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--write-scenarios") and config.getoption("numprocesses", None):
+        raise pytest.UsageError("--write-scenarios needs all tests in one process: add -n 0")
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     django.setup()
 
@@ -45,6 +52,33 @@ def pytest_report_header() -> list[str]:
     return [f"Django {django.__version__}, {driver}, libpq {libpq.version_text()}, azpg_backend in {package}"]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two workers a core, as tests mostly wait; but each has its own servers."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(2 * cores, 8)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & (_SHARED_SERVERS | _OWN_SERVERS):
+            item.add_marker("server")
+        if fixtures & _OWN_SERVERS:
+            item.add_marker("slow")
+
+
+@pytest.fixture(autouse=True)
+def no_unmarked_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the promise of ``-m "not server"``: a test that starts PostgreSQL itself has to carry the marker."""
+
+    def refuse(server: LocalPostgres) -> None:
+        pytest.fail("this test starts PostgreSQL and needs @pytest.mark.server")
+
+    if request.node.get_closest_marker("server") is None:
+        monkeypatch.setattr(LocalPostgres, "_spawn", refuse)
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for name in list(os.environ):
@@ -54,6 +88,16 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     direct.forget()
     # libpq looks into the home folder, for ~/.postgresql, ~/.pgpass and ~/.pg_service.conf.
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture
+def record_property(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
+    """As pytest's own, which warns under --junitxml, because its schema is silent about properties of a test."""
+
+    def record(name: str, value: object) -> None:
+        request.node.user_properties.append((name, value))
+
+    return record
 
 
 @pytest.fixture(scope="session")

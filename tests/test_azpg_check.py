@@ -170,6 +170,7 @@ def test_a_stopped_server_in_the_program(root_file: str) -> None:
     assert "sentinel" not in done.stdout
 
 
+@pytest.mark.slow
 def test_ten_slow_servers_cost_what_one_does(databases: Databases, good: dict[str, Any]) -> None:
     with servers.unanswering() as port:
         databases(**{f"slow{number}": {**good, "PORT": port} for number in range(10)})
@@ -248,6 +249,7 @@ def test_another_certificate_at_an_official_url(
     assert json.loads(text)["databases"][1]["steps"][7]["code"] == "session.ok"
 
 
+@pytest.mark.slow
 def test_no_network_is_a_warning_and_the_packaged_roots_serve(
     databases: Databases, good: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -285,6 +287,7 @@ def test_every_code_is_in_the_readme() -> None:
             assert f"`{step}.{name}`" in readme
 
 
+@pytest.mark.slow
 def test_the_command_ends_although_a_name_is_never_resolved(
     databases: Databases, good: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -138,6 +138,8 @@ def test_pgbouncer_restarted(
     assert figures.longest_request > 0.9
 
 
+@pytest.mark.server
+@pytest.mark.slow
 @pytest.mark.parametrize("test", ["test_a_name_server_that_fails", "test_failover_to_another_address"])
 def test_by_name(test: str, tmp_path: Path, record_property: Record) -> None:
     """What needs a name server of its own; see tests/support/by_name.py."""

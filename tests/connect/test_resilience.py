@@ -143,6 +143,7 @@ def test_a_server_without_free_connections_is_waited_for(
     freeing.join()
 
 
+@pytest.mark.slow
 def test_a_path_that_resets_is_tried_again(server: LocalPostgres, settings_for: SettingsFor, connect: Connect) -> None:
     storm = [True] * 5
 
@@ -260,6 +261,8 @@ def test_a_reset_connection_is_not_usable(server: LocalPostgres, settings_for: S
 # Under load
 
 
+@pytest.mark.server
+@pytest.mark.slow
 def test_no_acknowledged_write_is_lost_when_the_server_is_killed(
     chain: Chain, settings_for: SettingsFor, record_property: Callable[[str, object], None]
 ) -> None:
@@ -387,6 +390,7 @@ def test_an_older_server_is_left_alone(
     assert watched.first == [0, 0]
 
 
+@pytest.mark.slow
 @needs_17
 def test_only_one_thread_makes_the_first_attempt(
     server: LocalPostgres, settings_for: SettingsFor, connect: Connect

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -81,6 +82,7 @@ def test_whatever_is_shown_is_plain(text: str) -> None:
     assert shown.isprintable()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=300))
 def test_any_answer_to_the_login(chain: Any, check: Any, at_port: Any, answer: bytes) -> None:

@@ -16,6 +16,8 @@ from tests.support.settings import SettingsFor
 WORDS = "HelloRetryRequest: one more round trip"
 
 
+@pytest.mark.server
+@pytest.mark.slow
 def test_postgresql_s_default_curve_is_none_that_openssl_guesses(
     chain: Chain, settings_for: SettingsFor, check: Check
 ) -> None:
@@ -27,6 +29,7 @@ def test_postgresql_s_default_curve_is_none_that_openssl_guesses(
     assert WORDS in tls.message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("maximum", [ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2])
 def test_a_server_that_takes_the_first_offer(
     chain: Chain, at_port: Callable[..., dict[str, Any]], check: Check, maximum: ssl.TLSVersion

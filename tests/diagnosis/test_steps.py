@@ -308,6 +308,7 @@ def test_a_path_that_fails(
 # tls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TLS_CASES)
 def test_servers_that_fail_at_tls(at_port: AtPort, check: Check, connect: Any, scenarios: Scenarios, name: str) -> None:
     behave, code, part = TLS_CASES[name]
@@ -323,6 +324,7 @@ def test_servers_that_fail_at_tls(at_port: AtPort, check: Check, connect: Any, s
     scenarios.add("Before TLS", name, code, caught.value)
 
 
+@pytest.mark.slow
 def test_a_server_with_only_old_tls(at_port: AtPort, check: Check, chain: Chain) -> None:
     good = servers.TLSServer(chain.server_pem, chain.key_pem)
     with servers.listening(good) as port:
@@ -370,6 +372,7 @@ def test_a_server_that_closes_after_tls(at_port: AtPort, check: Check, chain: Ch
     assert "cut" in (steps["login"].hint or "")
 
 
+@pytest.mark.slow
 def test_a_server_that_never_ends_the_login(at_port: AtPort, check: Check, chain: Chain) -> None:
     with servers.listening(servers.TLSServer(chain.server_pem, chain.key_pem)) as port:
         steps = check(at_port(port), timeout=2)
@@ -377,6 +380,7 @@ def test_a_server_that_never_ends_the_login(at_port: AtPort, check: Check, chain
     assert steps["login"].duration_ms < 5000
 
 
+@pytest.mark.slow
 def test_a_flood_of_notices_does_not_hold_the_check(at_port: AtPort, check: Check, chain: Chain) -> None:
     """libpq's connect_timeout does not run out while bytes keep coming."""
     notice = servers.error_response("patience", "00000").replace(b"E", b"N", 1)
@@ -511,6 +515,7 @@ def test_sha_of_digest_is_what_the_certificate_has(
     assert row["sha256"] == chain.leaf.fingerprint(hashes.SHA256()).hex()
 
 
+@pytest.mark.slow
 def test_the_key_of_another_certificate_is_no_pass(at_port: AtPort, check: Check, chain: Chain) -> None:
     """A server of one's own with RSA instead of EC is fine too."""
     key = new_key(2048)

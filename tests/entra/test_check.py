@@ -78,6 +78,7 @@ def test_what_the_server_says_of_a_token(
     assert login["detail"]["token"]["audience"] == RESOURCE
 
 
+@pytest.mark.slow
 def test_a_slow_service_is_bounded_by_the_step(
     issuer: Issuer, azure: Gateway, entra_settings: Any, databases: Databases
 ) -> None:

@@ -43,6 +43,7 @@ class Clerk:
         return Token(f"token-{len(self.asked)}", time.time() + self.life)
 
 
+@pytest.mark.slow
 def test_no_request_waits_for_a_renewal() -> None:
     clerk = Clerk(life=1.2, takes=0.3)
     keeper = Keeper("clerk", clerk)
@@ -84,6 +85,7 @@ def test_all_who_wait_share_one_failure() -> None:
     assert keeper.get().text == "token-2"
 
 
+@pytest.mark.slow
 def test_the_old_token_serves_while_renewal_fails_and_a_warning_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     clerk = Clerk(life=1.5)
     keeper = Keeper("clerk", clerk)
@@ -101,6 +103,7 @@ def test_the_old_token_serves_while_renewal_fails_and_a_warning_is_logged(caplog
     assert keeper.get().serves
 
 
+@pytest.mark.slow
 def test_a_service_that_never_answers_is_not_waited_for_without_end() -> None:
     keeper = Keeper("clerk", Clerk(takes=2))
     started = time.monotonic()
@@ -134,6 +137,7 @@ def test_a_service_that_keeps_giving_the_refused_token_does_not_hang() -> None:
     assert keeper.get("same", wait=2).text == "same"
 
 
+@pytest.mark.slow
 def test_what_nobody_asks_for_is_left_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "IDLE_RENEWALS", 2)
     clerk = Clerk(life=0.6)
@@ -202,6 +206,7 @@ def test_what_the_service_can_answer_instead(
     assert jwt({})[:60] not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_a_service_that_takes_five_seconds_delays_only_the_first(
     issuer: Issuer, azure: Gateway, entra_settings: EntraSettings, connect: Connect
 ) -> None:
@@ -253,6 +258,7 @@ def in_children(run: Callable[[], Any], count: int = 3) -> list[Any]:
     return answers
 
 
+@pytest.mark.slow
 def test_children_go_on_with_the_token_and_renew_it_themselves(
     issuer: Issuer, azure: Gateway, entra_settings: EntraSettings, connect: Connect
 ) -> None:
@@ -269,6 +275,7 @@ def test_children_go_on_with_the_token_and_renew_it_themselves(
     assert azure.refused == []
 
 
+@pytest.mark.slow
 def test_a_fork_in_the_middle_of_a_request_and_with_the_lock_held() -> None:
     clerk = Clerk(takes=1)
     keeper = Keeper("clerk", clerk)
@@ -292,6 +299,7 @@ def test_a_fork_in_the_middle_of_a_request_and_with_the_lock_held() -> None:
         assert waiting.result().text == "token-1"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 def test_many_lifetimes_of_tokens_in_threads_pools_and_forks(
     issuer: Issuer, azure: Gateway, entra_settings: EntraSettings

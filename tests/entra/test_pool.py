@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(not is_psycopg3, reason="Django's pool needs psy
 Connect = Callable[..., Any]
 
 
+@pytest.mark.slow
 def test_what_the_pool_opens_after_the_first_tokens_end_has_a_live_one(
     issuer: Issuer, azure: Gateway, entra_settings: EntraSettings, connect: Connect
 ) -> None:
@@ -53,6 +54,7 @@ def test_the_pool_replaces_a_refused_token(
     assert len(issuer.requests) == 2
 
 
+@pytest.mark.slow
 def test_the_login_error_of_the_workers_is_in_the_time_out(
     issuer: Issuer, azure: Gateway, entra_settings: EntraSettings, connect: Connect
 ) -> None:
@@ -66,6 +68,7 @@ def test_the_login_error_of_the_workers_is_in_the_time_out(
     assert "USER must be the exact name" in text
 
 
+@pytest.mark.slow
 def test_the_pools_own_log_holds_no_token(
     issuer: Issuer, azure: Gateway, entra_settings: EntraSettings, connect: Connect
 ) -> None:
@@ -78,6 +81,7 @@ def test_the_pools_own_log_holds_no_token(
     assert not any(token[:60] in repr(vars(wrapper.pool)) for token in issuer.issued)
 
 
+@pytest.mark.slow
 def test_a_token_that_can_not_be_had_later_is_told_too(
     issuer: Issuer, azure: Gateway, entra_settings: EntraSettings, connect: Connect
 ) -> None:
@@ -95,12 +99,14 @@ def test_a_token_that_can_not_be_had_later_is_told_too(
         user_of(connect(settings))
 
 
+@pytest.mark.slow
 def test_the_error_of_a_password_pool_is_told(server: Any, settings_for: SettingsFor, connect: Connect) -> None:
     settings = settings_for(server, {"pool": {"timeout": 1.5}}, PASSWORD="wrong")
     with pytest.raises(OperationalError, match="(?s)could not log in: .*password authentication failed.*Check USER"):
         user_of(connect(settings))
 
 
+@pytest.mark.slow
 def test_threads_and_pool_through_many_lifetimes(
     issuer: Issuer, azure: Gateway, entra_settings: EntraSettings, connect: Connect
 ) -> None:

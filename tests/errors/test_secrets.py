@@ -50,7 +50,7 @@ def planted(settings: dict[str, Any]) -> dict[str, Any]:
         {"OPTIONS": {"azpg": SENTINEL}},
         {"OPTIONS": {"sslmode": "disable"}},
         {"HOST": "other.postgres.database.azure.com"},
-        {"PORT": 1},
+        pytest.param({"PORT": 1}, marks=pytest.mark.slow),
     ],
 )
 def test_nothing_that_we_emit_holds_a_secret(

@@ -16,12 +16,18 @@ import pytest
 
 from demo_project.localpg.processes import shielded
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
+    pytest.mark.server,
+    pytest.mark.slow,
+]
 
 ROOT = Path(__file__).parents[2]
 HEAD = """
 import os, signal, sys, time
 from demo_project.localpg import LocalPostgres, azure_chain
+# As in a terminal, although nohup and scripts' background jobs ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 server = LocalPostgres(azure_chain())
 """
@@ -128,6 +134,15 @@ with server:
     assert_nothing_is_left(base)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let SIGINT interrupt, although nohup and scripts' background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_shielded_work_is_done_before_the_interruption_counts() -> None:
     done = []
 

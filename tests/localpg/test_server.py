@@ -18,6 +18,8 @@ from demo_project.localpg.binaries import find_binaries, program
 from tests.support.psql import APP_PASSWORD, Ask, Refused
 from tests.support.settings import HOST
 
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
 OWN_TLS = "SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 STARTED = "SELECT pg_postmaster_start_time()"
 

@@ -84,7 +84,7 @@ def https_server(official: Official, context: ssl.SSLContext) -> Iterator[int]:
     handler = type("Handler", (_Handler,), {"official": official})
     with _Server(("127.0.0.1", 0), handler) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         yield server.server_address[1]
         server.shutdown()
