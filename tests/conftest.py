@@ -194,7 +194,7 @@ def databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 def report(connect: Callable[..., Any]) -> Report:
     """Return a function that diagnoses settings, offline unless told otherwise."""
 
-    def run(settings: dict[str, Any], timeout: float = 5, alias: str = "default", **options: Any) -> DatabaseReport:
+    def run(settings: dict[str, Any], timeout: float = 30, alias: str = "default", **options: Any) -> DatabaseReport:
         roots = Roots(**{"offline": True, "timeout": timeout, "update": False, "export": None, **options})
         (result,) = diagnose([connect(settings, alias)], roots, timeout, lambda alias, step: None)
         return result

@@ -57,11 +57,13 @@ def test_later_connections_work_where_pgbouncer_is_too_old_for_direct_tls(pooled
         with wrapper.cursor() as cursor:
             cursor.execute("SELECT 1")
         wrapper.close()
-        assert time.monotonic() - started < 5
+        # A silent end would keep it for the whole connect_timeout.
+        assert time.monotonic() - started < 10
     started = time.monotonic()
     wrapper = connect(pooled)
     wrapper.ensure_connection()
-    assert time.monotonic() - started < 1
+    # A direct attempt waits for 3 s.
+    assert time.monotonic() - started < 3
 
 
 @pytest.fixture

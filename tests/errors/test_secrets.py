@@ -92,7 +92,7 @@ def test_a_server_that_sends_the_password_back(chain: Chain, at_port: Any, datab
         databases(default={**at_port(port), "PASSWORD": SENTINEL})
         for run in (
             lambda: connections["default"].cursor(),
-            lambda: call_command("azpg_check", "--offline", "--timeout", "3", "--format", "json"),
+            lambda: call_command("azpg_check", "--offline", "--timeout", "30", "--format", "json"),
         ):
             text = outputs(run)
             assert "no such password: ********" in text

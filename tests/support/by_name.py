@@ -43,7 +43,7 @@ def prepared(server: LocalPostgres) -> LocalPostgres:
 
 @pytest.fixture
 def workers(first: LocalPostgres, settings_for: SettingsFor) -> list[Settings]:
-    settings = settings_for(first, {"azpg": {"connect_retry_seconds": 30}})
+    settings = settings_for(first, {"azpg": {"connect_retry_seconds": 90}})
     del settings["OPTIONS"]["hostaddr"]
     return [kept(settings)] * 2 + [fresh(settings)] * 2
 

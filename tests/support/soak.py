@@ -1,4 +1,4 @@
-"""Log in again and again while tokens of two seconds come and go: ``python -m tests.support.soak --seconds 3600``.
+"""Log in again and again while tokens of four seconds come and go: ``python -m tests.support.soak --seconds 3600``.
 
 As under gunicorn with --preload: a parent that has a token forks workers, each logs in from several threads (and from
 a pool, with psycopg 3), and workers are replaced all the time. Exit status 1 where a login failed.
@@ -27,7 +27,7 @@ from tests.support.settings import HOST, entra_settings_at
 from tests.support.standins import HEADER, Issuer, serving
 
 # Seconds.
-TOKEN_LIFE = 2.0
+TOKEN_LIFE = 4.0
 WORKER_LIFE = 7.0
 WORKERS = 2
 THREADS = 2
@@ -57,7 +57,7 @@ def soak(azure: Gateway, settings: dict[str, Any], seconds: float) -> dict[str, 
         "IDENTITY_ENDPOINT": f"{azure.issuer.url}/msi/token",
         "IDENTITY_HEADER": HEADER,
     }
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=seconds + 60)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=seconds + 120)
     if done.returncode:
         raise RuntimeError(done.stderr)
     counted = json.loads(done.stdout)
@@ -70,7 +70,7 @@ def parent(settings: dict[str, Any], seconds: float) -> dict[str, Any]:
     from django.conf import settings as django_settings
     from django.db import connections
 
-    pool = {"min_size": 1, "max_size": 3, "timeout": 10, "max_lifetime": 1.5, "max_idle": 1.0}
+    pool = {"min_size": 1, "max_size": 3, "timeout": 60, "max_lifetime": 1.5, "max_idle": 1.0}
     databases = {"default": settings}
     if importlib.util.find_spec("psycopg_pool"):
         databases["pooled"] = {**settings, "OPTIONS": {**settings["OPTIONS"], "pool": pool}}
