@@ -16,7 +16,7 @@ from pathlib import Path
 import nox
 
 ROOT = Path(__file__).parent
-DATA = ROOT / ".nox" / "coverage"
+DATA = ROOT / ".nox" / "measured"
 PARALLEL = ("-n", "auto", "--dist", "worksteal")
 QUICK = ("-m", "not slow")
 # Each Python, each Django and each driver, in as few pairs as that takes. README's command has tested everything with

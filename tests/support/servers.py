@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import functools
@@ -198,6 +199,7 @@ def closed_port() -> int:
 def _bound() -> socket.socket:
     holder = socket.socket()
     holder.bind(("127.0.0.1", 0))
+    atexit.register(holder.close)
     return holder
 
 
