@@ -137,7 +137,7 @@ def test_what_can_not_be_meant_is_refused_with_a_remedy(options: dict[str, Any],
     assert f"DATABASES['default']['OPTIONS'][{next(iter(options))!r}]" in str(plan.problems[0])
 
 
-def test_an_address_that_is_none_is_refused_with_a_remedy() -> None:
+def test_an_invalid_address_is_refused_with_a_remedy() -> None:
     plan = decide({"hostaddr": "not-an-address"})
     assert codes(plan) == ["settings.invalid"]
     assert plan.problems[0].is_error
