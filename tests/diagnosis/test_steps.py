@@ -71,7 +71,7 @@ def test_the_good_case(server: LocalPostgres, settings_for: SettingsFor, check: 
 @pytest.mark.parametrize(
     ("options", "changes", "code"),
     [
-        ({"sslmode": "require"}, {}, "settings.weak_tls"),
+        ({"sslmode": "disable"}, {}, "settings.weak_tls"),
         ({"sslmode": "verify-all"}, {}, "settings.invalid"),
         ({}, {"HOST": ""}, "settings.missing_host"),
     ],
