@@ -114,7 +114,7 @@ def not_azure_host(where: Place | str, host: str, suffixes: Iterable[str]) -> Pr
         where,
         f"{where} {host!r} is not a name that Azure Database for PostgreSQL gives to a server, so the server's "
         "certificate will not match it.",
-        f"Use the server's full name from the Azure portal (it ends in {' or '.join(suffixes)}); an address goes "
+        f"Use the server's full name from the Azure portal (it ends in one of {', '.join(suffixes)}); an address goes "
         "into OPTIONS['hostaddr'] beside it.",
     )
 
@@ -134,8 +134,8 @@ def short_host(where: Place | str, host: str) -> Problem:
     return _problem(
         "azpg.W002",
         where,
-        f"{where} {host!r} has no domain: it looks like a container, or the short name of a server, and no "
-        "certificate from Azure matches it.",
+        f"{where} {host!r} looks like a container, or like the short name of a server, and no certificate from Azure "
+        "matches it.",
         f"For Azure, set HOST to {FULL_NAME}. For a container on this machine, publish its port, set HOST to "
         "'localhost' and 'azpg': {'plaintext_on_loopback': True} in OPTIONS. For a container beside this one, give "
         "it a certificate and set OPTIONS['sslrootcert'] to its root, or use Django's own engine there.",

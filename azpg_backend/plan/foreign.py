@@ -110,7 +110,7 @@ def remedy(key: str, value: Any) -> str:
         return f"Write it one level up, beside HOST: '{upper}'."
     if key in options.names():
         return f"Write it one level down: 'azpg': {{{key!r}: ...}}."
-    if key in rules.POOL:
+    if key in rules.POOL and bare not in _REMEDIES:
         return f"Write it one level down: 'pool': {{{key!r}: ...}}."
     if parameter := _parameter(key):
         return _as_option(parameter, value)

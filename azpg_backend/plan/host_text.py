@@ -70,6 +70,8 @@ def _too_much(item: str) -> Objection:
 def _no_host_name(item: str) -> Objection:
     if hosts.is_ip_address(item):
         return None
+    if item.lower() in {"none", "null", "undefined"}:
+        return f"is the text {item!r}, which is what a missing value becomes", f"Set HOST to {FULL_NAME}."
     if item.isdigit():
         return f"has the number {item} in its list of names", "Write the port into PORT."
     if "%2f" in item.lower():

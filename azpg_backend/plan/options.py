@@ -95,7 +95,7 @@ def _check_scope(value: Any) -> None:
     remedy = "Leave it out for the host's own cloud."
     if not isinstance(value, str):
         raise InvalidOption("scope", f"is {type(value).__name__}, not a string", remedy)
-    if texts.holds_login(value):
-        raise InvalidOption("scope", "holds a URL with a login, or a password (not shown)", remedy)
+    if not texts.may_be_shown(value):
+        raise InvalidOption("scope", "holds a login, a password or a key (not shown)", remedy)
     if unseen := texts.invisible(value):
         raise InvalidOption("scope", f"is {texts.shown(value)}: there is {unseen}", remedy)

@@ -66,9 +66,9 @@ def judged(value: Any) -> tuple[str, str]:
 
     The phrase goes on from the key: "is ...", "ends in ...".
     """
-    text = texts.plain(value)
-    if not isinstance(text, str):
+    if not isinstance(value, str):
         return _of_another_type(value)
+    text = texts.plain(value)
     if unseen := texts.invisible(text):
         return (
             f"has {unseen}",
@@ -91,18 +91,19 @@ def _of_another_type(value: Any) -> tuple[str, str]:
     kind = type(value).__name__
     if hasattr(value, "get_secret_value"):
         return f"is a {kind}, whose text is a mask", "Write .get_secret_value() behind it."
-    return (
-        f"is of type {kind}, not text",
-        "Put it in quotes: as a number it loses leading zeros, and YAML reads more than numbers its own way.",
-    )
+    if isinstance(value, (bool, int, float)):
+        hint = "Put it in quotes: a number loses its leading zeros, and YAML turns more than digits into numbers."
+    else:
+        hint = "Write text: str(...) around it, if that gives the password."
+    return f"is of type {kind}, not text", hint
 
 
 def problem(value: Any) -> str:
     """Return why a value can't be a password at all, as a phrase, or ""."""
-    text = texts.plain(value)
-    if isinstance(text, str):
+    if isinstance(value, str):
+        text = texts.plain(value)
         return "" if texts.is_sendable(text) else f"has {texts.invisible(text)}, which no password can have"
-    if isinstance(value, (memoryview, list, tuple, dict, set, frozenset)):
+    if isinstance(value, (bytes, bytearray, memoryview, list, tuple, dict, set, frozenset)):
         return f"is of type {type(value).__name__}, not text"
     try:
         sendable = texts.is_sendable(str(value))

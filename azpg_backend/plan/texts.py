@@ -23,8 +23,8 @@ _NAMES = {
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 _LOGIN = re.compile(
-    # scheme://user:password@host, and the same with characters that a URL should have escaped
-    r"://\S*@"
+    # scheme://user:password@host, with one slash too, which is what pathlib makes of it
+    r":/+\S*@"
     # password=..., in a conninfo string, a URL's query or a .NET string
     r"|(?<![\w.])(?:ssl_?password|password|passwd|pwd|accountkey|sharedaccesskey|access_token|client_secret|sig)\s*=",
     re.IGNORECASE,
@@ -69,14 +69,16 @@ def shown(value: Any) -> str:
         return repr(value) if len(repr(value)) < 50 else "a very long number"
     if isinstance(value, (str, bytes, PurePath)):
         text = repr(value)
-        if not holds_login(text) and not holds_pem(text):
+        if may_be_shown(str(plain(value))):
             return text if len(text) <= 100 else f"{text[:80]}... ({len(value) if isinstance(value, str) else 'long'})"
     return f"a value of type {type(value).__name__}"
 
 
 def shown_key(key: Any) -> str:
     """Return a key as a message shows it; one that can't be a key's name may be anything, so only its type is."""
-    return str(key) if isinstance(key, str) and re.fullmatch(r"[\w. -]{1,64}", key) else type(key).__name__
+    if not isinstance(key, str):
+        return f"<{type(key).__name__}>"
+    return str(key) if re.fullmatch(r"[\w. -]{1,64}", key) else "<not shown>"
 
 
 def invisible(text: str) -> str:
@@ -122,6 +124,12 @@ def is_sendable(text: str) -> bool:
 def holds_login(text: str) -> bool:
     """Whether a password may be in the text, as it is in a URL or a conninfo string; if so, it must not be shown."""
     return bool(_LOGIN.search(text))
+
+
+def may_be_shown(text: str) -> bool:
+    """Whether a text is surely no secret, not even with line breaks between its parts."""
+    text = visible(text)
+    return not (holds_login(text) or holds_pem(text) or re.search(r":.*@", text))
 
 
 def holds_pem(text: str) -> bool:

@@ -18,6 +18,8 @@ SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"
 PROTOCOLS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 # They encrypt if the server wants to, or verify nobody, and are what samples and dj_database_url's ssl_require write.
 RAISED = frozenset({"allow", "prefer", "require"})
+# What Docker and Podman call the machine that runs the container.
+_CONTAINER_HOSTS = frozenset({"host.docker.internal", "host.containers.internal"})
 VERIFYING = frozenset({"verify-ca", "verify-full"})
 
 
@@ -134,6 +136,6 @@ def _endpoint(name: str, where: Any, own_roots: bool) -> Problem | None:
         return None
     if hosts.is_loopback(name):
         return find.local_host(where, name)
-    if "." not in name and not hosts.is_ip_address(name):
+    if ("." not in name and not hosts.is_ip_address(name)) or name.lower() in _CONTAINER_HOSTS:
         return find.short_host(where, name)
     return find.not_azure_host(where, name, dict.fromkeys(cloud.suffix for cloud in hosts.CLOUDS))

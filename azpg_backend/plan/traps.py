@@ -45,6 +45,12 @@ def found(alias: Alias) -> list[Problem]:
     return [problem for trap in _TRAPS for problem in trap(alias)]
 
 
+def _name(alias: Alias) -> Iterator[Problem]:
+    name = alias.settings.get("NAME", "")
+    if name is not None and not texts.is_given(name) and not texts.is_given(alias.options.get("service")):
+        yield find.missing_name(alias.place("NAME"))
+
+
 def _user(alias: Alias) -> Iterator[Problem]:
     if "user" not in alias.effective:
         if not (alias.entra or alias.local or alias.has("USER") or texts.is_given(alias.options.get("user"))):
@@ -103,6 +109,7 @@ def _pool(alias: Alias) -> Iterator[Problem]:
         return
     if missing := _missing_for_pool():
         yield find.invalid(place, f"is set, but {missing}", 'Run: pip install "django-azpg[psycopg]"; or remove it.')
+        return
     if _keeps_connections(alias):
         what = "is set beside OPTIONS['pool'], and Django allows only one of them"
         yield find.invalid(alias.place("CONN_MAX_AGE"), what, "Remove CONN_MAX_AGE: the pool keeps connections open.")
@@ -150,4 +157,4 @@ def _pool_arguments(alias: Alias, pool: Mapping[Any, Any]) -> Iterator[Problem]:
         yield find.invalid(alias.place("pool.max_size"), what, "Set min_size to max_size or less.")
 
 
-_TRAPS = (_user, _pgbouncer, _kept_connections, _pool)
+_TRAPS = (_name, _user, _pgbouncer, _kept_connections, _pool)

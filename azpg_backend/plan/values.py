@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -39,7 +40,10 @@ def judged(settings: Iterable[Setting]) -> tuple[dict[str, Setting], list[Proble
 
 def _plain(setting: Setting) -> Setting:
     value = setting.value
-    if type(value) is str or type(value) is int:
+    if type(value) is str or type(value) is int or setting.keyword in SECRET_KEYWORDS:
+        return setting
+    if setting.keyword == "dbname" and isinstance(value, os.PathLike):
+        # Django counts NAME's characters, which a path does not have.
         return setting
     if isinstance(value, (ipaddress.IPv4Address, ipaddress.IPv6Address)):
         return setting._replace(value=str(value))
@@ -130,6 +134,6 @@ def _fits(rule: Rule, value: Any) -> bool:
 def _flag_problem(where: Place, value: str, rule: Rule) -> Problem | None:
     if value == "":
         return None
-    if texts.holds_login(value) or value.strip().lower() not in _TRUE:
+    if value.strip().lower() not in _TRUE:
         return find.invalid(where, f"is {texts.shown(value)}, which Django takes for True", rule.remedy)
     return find.text_as_flag(where, value)

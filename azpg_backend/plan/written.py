@@ -60,7 +60,7 @@ def _key_problem(alias: str, key: Any, value: Any, knows: Callable[[str], bool])
     shown = texts.shown_key(key)
     if shown != key:
         return find.invalid(Place(alias, "OPTIONS"), "has a key that is no name (not shown)", "Remove it.")
-    place = Place(alias, f"OPTIONS.{key}" if key.isupper() or "." in key else key)
+    place = f"{Place(alias, 'OPTIONS')}[{key!r}]"
     if key in foreign.REFUSED:
         hint = "Write the keywords as keys of OPTIONS; this backend chooses sslmode itself."
         return find.invalid(place, foreign.REFUSED[key], hint)
