@@ -20,6 +20,9 @@ from azpg_backend.plan.options import Options
 from azpg_backend.plan.plan import NotConfiguredYet, Plan
 from azpg_backend.plan.sources import Setting, Settings, merged
 
+# What is always sent, so that nothing else can set it.
+_OURS = frozenset({*defaults.TLS, *defaults.PLAINTEXT, *TIMEOUTS})
+
 __all__ = ["TIMEOUTS", "NotConfiguredYet", "Plan", "decide"]
 
 
@@ -68,7 +71,9 @@ class _Decision:
             own = self._add(*entra.judged(self.alias, self.given, own, options))
         elif options.plaintext_on_loopback:
             self._judge_plaintext(endpoints)
-        if not plaintext:
+        if plaintext:
+            own = self._add(*tls.judged_local(own))
+        else:
             own = self._add(*tls.judged(own, entra_login))
             self._judge_endpoints(known, endpoints, options)
         ours = sources.defaults(self._defaults(plaintext, entra_login, own, inherited))
@@ -116,12 +121,11 @@ class _Decision:
         if entra_login:
             asked.pop("password", None)
         own = self._judge(asked)
-        environment = sources.environment(self.alias, self.environ)
+        overruled = asked.keys() | _OURS | ({"password"} if entra_login else set())
+        environment = sources.environment(self.alias, self.environ, overruled)
         self.service = self._service(asked, own, environment)
         service = sources.service(self.alias, self.service, self.environ)
-        overruled = asked.keys() | defaults.TLS.keys() | TIMEOUTS.keys() | {"service"}
-        if entra_login:
-            overruled |= {"password"}
+        overruled |= {"service"}
         inherited = self._judge(
             {key: each for key, each in merged(environment, service).items() if key not in overruled}
         )

@@ -17,9 +17,14 @@ _PARTS = "Put each part into its own setting: NAME, USER, PASSWORD, HOST, PORT (
 _NAME_ALONE = f"Write only {FULL_NAME}: no scheme, user, password, path or query."
 _UNKNOWN = "is a placeholder that nothing replaced"
 
+# A host name that needs no closer look.
+_ORDINARY = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,9}[a-z]{2,20}")
+
 
 def host(text: str) -> Objection:
     """Judge HOST, a list with commas included. Only what can't hold a password is shown."""
+    if _ORDINARY.fullmatch(text):
+        return None
     if text.lower().startswith("@microsoft.keyvault("):
         return "is a Key Vault reference that nothing resolved", f"Set HOST to {FULL_NAME}; it is no secret."
     if texts.is_url(text):
@@ -109,6 +114,8 @@ def port(text: str) -> Objection:
 
 def user(text: str) -> Objection:
     """Judge USER. A role's name may hold almost anything, a user principal name's "@" too."""
+    if text.isidentifier():
+        return None
     if texts.is_url(text) or texts.has_userinfo(text) or texts.is_connection_string(text):
         return "is a URL or a connection string, or a part of one (not shown: it may hold a password)", _PARTS
     if re.fullmatch(r"[^\s:]+:[^\s:]*", text):

@@ -38,6 +38,8 @@ def _is_reader(host: str) -> bool:
 
 def _is_read_only(options: str) -> bool:
     """Whether libpq's options turn default_transaction_read_only on; as in PostgreSQL, the last one counts."""
+    if not options:
+        return False
     found = False
     for name, value in _assignments(options):
         if name == "default_transaction_read_only":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, NamedTuple
 
 from azpg_backend.errors.problem import Place
@@ -28,12 +28,12 @@ def merged(*sources: Settings) -> dict[str, Setting]:
     return {keyword: setting for source in sources for keyword, setting in source.items()}
 
 
-def environment(alias: str, environ: Mapping[str, str]) -> dict[str, Setting]:
-    """Return what libpq would read from the environment."""
+def environment(alias: str, environ: Mapping[str, str], overruled: Container[str] = ()) -> dict[str, Setting]:
+    """Return what libpq would read from the environment, but for the keywords that are overruled anyway."""
     return {
         keyword: Setting(keyword, environ[variable], f"DATABASES[{alias!r}]: {variable} in the environment")
         for keyword, variable in _VARIABLES.items()
-        if environ.get(variable)
+        if keyword not in overruled and environ.get(variable)
     }
 
 

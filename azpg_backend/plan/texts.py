@@ -42,6 +42,7 @@ _PLACEHOLDER = re.compile(
     r"@Microsoft\.KeyVault\(.*|\{[\w -]+\}",
     re.DOTALL,
 )
+_WORD = re.compile(r"[A-Za-z0-9_./-]{1,79}")
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb"
 
 
@@ -130,6 +131,11 @@ def may_be_shown(text: str) -> bool:
     """Whether a text is surely no secret, not even with line breaks between its parts."""
     text = visible(text)
     return not (holds_login(text) or holds_pem(text) or re.search(r":.*@", text))
+
+
+def is_word(text: str) -> bool:
+    """Whether this is an ordinary name, number or path, in which there is nothing to look for."""
+    return _WORD.fullmatch(text) is not None
 
 
 def holds_pem(text: str) -> bool:

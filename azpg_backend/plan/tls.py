@@ -43,6 +43,25 @@ def judged(own: Mapping[str, Setting], entra: bool) -> tuple[dict[str, Setting],
     return kept, problems
 
 
+def judged_local(own: Mapping[str, Setting]) -> tuple[dict[str, Setting], list[Problem]]:
+    """Judge the same keywords for a local server that may do without TLS: any mode that libpq knows is all right.
+
+    So "require" stays what it is. It encrypts without verifying, which is more than plaintext_on_loopback asks for,
+    and a local server seldom has a certificate that verify-full would accept.
+    """
+    kept = dict(own)
+    problems = []
+    for keyword in own.keys() & _JUDGES.keys():
+        setting = own[keyword]
+        if keyword == "sslmode" and (mode := meant_mode(setting.value)) in SSL_MODES:
+            kept[keyword] = setting._replace(value=mode)
+        elif keyword == "sslmode" or not isinstance(setting.value, str):
+            what = f"is {texts.shown(setting.value)}, which libpq does not know"
+            problems.append(find.invalid(setting.where, what, "Remove it."))
+            del kept[keyword]
+    return kept, problems
+
+
 def meant_mode(value: Any) -> str:
     """Return the sslmode that a text means, without blanks and in lower case."""
     return value.strip().lower() if isinstance(value, str) else ""
@@ -60,6 +79,7 @@ def _mode(setting: Setting, entra: bool) -> Problem | None:
     hint = "Remove it (verify-full is set for you)."
     if meant == "disable":
         why = "everything would travel in readable form, the password first"
+        hint += " For a server on this machine, set 'azpg': {'plaintext_on_loopback': True} in OPTIONS instead."
         return find.weak_tls(where, mode, why, hint)
     if meant == "verify-all":
         hint += " Microsoft's page says 'verify-all', but libpq's word is 'verify-full'."

@@ -40,7 +40,7 @@ def judged(settings: Iterable[Setting]) -> tuple[dict[str, Setting], list[Proble
 
 def _plain(setting: Setting) -> Setting:
     value = setting.value
-    if type(value) is str or type(value) is int or setting.keyword in SECRET_KEYWORDS:
+    if type(value) in (str, int) or setting.keyword in SECRET_KEYWORDS:
         return setting
     if setting.keyword == "dbname" and isinstance(value, os.PathLike):
         # Django counts NAME's characters, which a path does not have.
@@ -76,7 +76,10 @@ def _problem(setting: Setting) -> Problem | None:
 
 def _text_objection(keyword: str, text: str, rule: TextRule | None) -> Objection:
     """Judge a text without what nobody sees in it, so that no line break hides a URL; then what nobody sees."""
-    visible = texts.visible(text)
+    if texts.is_word(text):
+        return rule(text) if rule is not None else None
+    items = text.split(",") if keyword in _LISTS else [text]
+    visible = ",".join(map(texts.visible, items))
     if texts.holds_pem(visible):
         hint = "Write the text into a file and its path here"
         roots = ", or remove it: the roots of Azure are in this package" if keyword == "sslrootcert" else ""
@@ -85,7 +88,6 @@ def _text_objection(keyword: str, text: str, rule: TextRule | None) -> Objection
         return objection
     if texts.holds_login(visible):
         return "holds a URL or a password, and is not shown for that reason", "Remove it: the password is PASSWORD."
-    items = text.split(",") if keyword in _LISTS else [text]
     unseen = next(filter(None, map(texts.invisible, items)), "")
     if not unseen or keyword == "sslmode":
         return None
