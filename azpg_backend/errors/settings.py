@@ -37,6 +37,16 @@ def missing_host(where: Place | str) -> Problem:
     )
 
 
+def missing_element(where: Place | str) -> Problem:
+    return _problem(
+        "azpg.E003",
+        where,
+        f"{where} is a list with an empty element, which libpq takes for this machine's socket.",
+        "Remove the comma that is too much.",
+        Severity.ERROR,
+    )
+
+
 def missing_name(where: Place | str) -> Problem:
     """Return an error for whoever connects, and a warning for ``manage.py check``, as for a missing HOST."""
     return _problem(

@@ -13,7 +13,20 @@ from typing import Any
 from azpg_backend.errors import settings as find
 from azpg_backend.errors.problem import Place, Problem
 from azpg_backend.errors.redact import SECRET_KEYWORDS
-from azpg_backend.plan import defaults, entra, hosts, libpq, options, purpose, sources, tls, traps, values, written
+from azpg_backend.plan import (
+    defaults,
+    entra,
+    hosts,
+    libpq,
+    options,
+    purpose,
+    sources,
+    texts,
+    tls,
+    traps,
+    values,
+    written,
+)
 from azpg_backend.plan.defaults import TIMEOUTS
 from azpg_backend.plan.hosts import Endpoint
 from azpg_backend.plan.options import Options
@@ -53,7 +66,7 @@ class _Decision:
         self.given = given
         self.environ = environ
         self.knows = knows
-        found = given.get("OPTIONS")
+        found = texts.settled(given.get("OPTIONS"))
         self.user_options: Mapping[Any, Any] = found if isinstance(found, Mapping) else {}
         self.problems: list[Problem] = []
         self.refused: set[str] = set()
@@ -115,7 +128,7 @@ class _Decision:
         A value that something stronger overrules is not judged: it has no effect.
         """
         given, options = self.given, self.user_options
-        self.problems += values.django_problems(self.alias, given)
+        self.problems += values.django_problems(self.alias, given, options)
         self.problems += written.key_problems(self.alias, given, options, self.knows)
         asked = written.settings(self.alias, given, options, self.knows)
         if entra_login:

@@ -146,6 +146,7 @@ def _parameter(key: str) -> str:
 
 
 def _as_option(parameter: str, value: Any) -> str:
+    value = texts.plain(texts.settled(value))
     if isinstance(value, bool):
         value = "on" if value else "off"
     text = str(value) if isinstance(value, (str, int, float)) else ""

@@ -17,6 +17,9 @@ _PARTS = "Put each part into its own setting: NAME, USER, PASSWORD, HOST, PORT (
 _NAME_ALONE = f"Write only {FULL_NAME}: no scheme, user, password, path or query."
 _UNKNOWN = "is a placeholder that nothing replaced"
 
+_SLASHES = "/\\"
+# A variable of a shell or of PowerShell.
+_VARIABLE = re.compile(r"\$(?:env:)?[A-Za-z_]\w*")
 # A host name that needs no closer look.
 _ORDINARY = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,9}[a-z]{2,20}")
 
@@ -29,6 +32,8 @@ def host(text: str) -> Objection:
         return "is a Key Vault reference that nothing resolved", f"Set HOST to {FULL_NAME}; it is no secret."
     if texts.is_url(text):
         return "is a URL, or a part of one (not shown: it may hold a password)", _NAME_ALONE
+    if re.fullmatch(r"@@\w+@@", text):
+        return f"is {text!r}, which {_UNKNOWN}", f"Set HOST to {FULL_NAME}."
     for item in text.split(","):
         if item and (found := _one_host(item)):
             return found
@@ -49,7 +54,7 @@ def _foreign_form(item: str) -> Objection:
         return "has an '@' in it (not shown: it may hold a password)", _NAME_ALONE
     if "/" in item.rstrip("/") or "?" in item or "#" in item:
         return "has more in it than a name: a path or a query (not shown: it may hold a password)", _NAME_ALONE
-    if texts.has_placeholder(item):
+    if texts.has_placeholder(item) or _VARIABLE.fullmatch(item):
         return f"is {texts.shown(item)}, which {_UNKNOWN}", f"Set HOST to {FULL_NAME}."
     return None
 
@@ -61,7 +66,7 @@ def _too_much(item: str) -> Objection:
     if item.startswith("["):
         return f"has brackets in it: {item!r}", "Write an IPv6 address without brackets, and the port into PORT."
     if item.endswith(("/", "\\")):
-        return f"ends in a slash: {item!r}", f"Write {item.rstrip('/')!r}."
+        return f"ends in a slash: {item!r}", f"Write {item.rstrip(_SLASHES)!r}."
     if item.endswith("."):
         return f"ends in a dot: {item!r}, which no certificate matches", f"Write {item.rstrip('.')!r}."
     if found := re.fullmatch(r"([^:]*):(\d+(?:-\d+)?)?", item):
@@ -108,17 +113,18 @@ def port(text: str) -> Objection:
     for item in text.split(","):
         if item and not (item.isascii() and item.isdigit() and 1 <= int(item[:9]) <= 65535 and len(item) < 9):
             what = _UNKNOWN if texts.has_placeholder(text) else "is not a number from 1 to 65535"
-            return f"is {texts.shown(text)}, which {what}", hint
+            shown = repr(text) if re.fullmatch(r"[\w.,:+/${}()<>%-]{1,25}", text) else "a text (not shown)"
+            return f"is {shown}, which {what}", hint
     return None
 
 
 def user(text: str) -> Objection:
     """Judge USER. A role's name may hold almost anything, a user principal name's "@" too."""
-    if text.isidentifier():
+    if text.isidentifier() and text != "None":
         return None
     if texts.is_url(text) or texts.has_userinfo(text) or texts.is_connection_string(text):
         return "is a URL or a connection string, or a part of one (not shown: it may hold a password)", _PARTS
-    if re.fullmatch(r"[^\s:]+:[^\s:]*", text):
+    if re.fullmatch(r"[^\s:]*:[^\s:]*", text):
         hint = "Write the role's name alone. If the name itself has a colon, write it as OPTIONS['user'] instead."
         return "has a colon in it, like user:password (not shown: it may hold a password)", hint
     return _wrapped(text)
@@ -151,6 +157,8 @@ def database(text: str) -> Objection:
 def _wrapped(text: str) -> Objection:
     if texts.is_quoted(text):
         return f"stands in quotes: {texts.shown(text)}", f"Write {texts.shown(texts.unquoted(text))}."
-    if texts.is_placeholder(text):
+    if text == "None":
+        return "is the text 'None', which is what a missing value becomes", "Set it to the name itself."
+    if texts.is_placeholder(text) or _VARIABLE.fullmatch(text):
         return f"is {texts.shown(text)}, which {_UNKNOWN}", "Set it to the name itself."
     return None

@@ -52,6 +52,7 @@ def parse(value: Any) -> Options:
 
     Raises InvalidOption for a key that doesn't exist (naming those that do) or a value of the wrong kind.
     """
+    value = texts.settled(value)
     if value is None:
         return Options()
     if not isinstance(value, Mapping):
@@ -64,8 +65,10 @@ def parse(value: Any) -> Options:
             raise InvalidOption(texts.shown_key(key), what, f"Valid keys: {texts.listed(names())}.")
     for each in fields(Options):
         if each.name in value:
-            _check(each.name, value[each.name])
-    return Options(**value)
+            _check(each.name, texts.settled(value[each.name]))
+    return Options(
+        **{key: given if key.startswith("credential") else texts.plain(given) for key, given in value.items()}
+    )
 
 
 def _check(key: str, value: Any) -> None:

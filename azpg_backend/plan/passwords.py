@@ -30,6 +30,11 @@ SHAPES: tuple[tuple[re.Pattern[str], str, str], ...] = (
         "is an encrypted value or a key, not a password",
         _RESOLVE,
     ),
+    (
+        re.compile(r"(export\s+)?\w*PASSWORD\w*\s*=", re.IGNORECASE),
+        "is a line of an env file, name and all",
+        "Set it to what stands behind the equals sign.",
+    ),
     (re.compile(r"[\w+]+://"), "is a URL, not a password", "Set it to the password alone."),
     (
         re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.", re.ASCII),

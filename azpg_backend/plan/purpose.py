@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from azpg_backend.plan import hosts, sources
+from azpg_backend.plan import hosts, sources, texts
 from azpg_backend.plan.hosts import Endpoint
 from azpg_backend.plan.sources import Settings
 
@@ -19,8 +19,8 @@ _ON = re.compile(r"on|1|t(r(ue?)?)?|y(es?)?", re.IGNORECASE)
 
 def writes(alias: str, settings: Mapping[str, Any], endpoints: tuple[Endpoint, ...], effective: Settings) -> bool:
     """Whether an alias is meant to write. It is unless it says otherwise; its name says nothing."""
-    test = settings.get("TEST")
-    mirror = test.get("MIRROR") if isinstance(test, Mapping) else None
+    test = texts.settled(settings.get("TEST"))
+    mirror = texts.settled(test.get("MIRROR")) if isinstance(test, Mapping) else None
     return not (
         any(_is_reader(each.host) for each in endpoints)
         or sources.value(effective, "target_session_attrs") in _READERS

@@ -73,6 +73,12 @@ def _path(text: str) -> Objection:
     return None
 
 
+def _command_line(text: str) -> Objection:
+    if text.startswith("-"):
+        return None
+    return f"is {texts.shown(text)}, which has no option in it", 'Write "-c name=value" for each parameter.'
+
+
 def _zone(name: Any) -> bool:
     try:
         return isinstance(name, str) and zoneinfo.ZoneInfo(name) is not None
@@ -94,6 +100,7 @@ LIBPQ: Mapping[str, Rule] = {
     "port": Rule(_port, "a port number", "Write one number, such as 5432.", host_text.port),
     "user": Rule(_text, "the name of a role", "Write the name as text.", host_text.option_user),
     "dbname": Rule(_name, "the name of a database", "Write the name as text.", host_text.database),
+    "options": Rule(_name, "text", 'Write text, such as "-c statement_timeout=30000".', _command_line),
     "connect_timeout": SECONDS,
     "keepalives": FLAG,
     "keepalives_idle": SECONDS,
@@ -139,6 +146,19 @@ DJANGO: Mapping[str, Rule] = {
     ),
     "OPTIONS": Rule(texts.is_mapping, "a dict", "Write a dict, or leave it out."),
     "TEST": Rule(texts.is_mapping, "a dict", "Write a dict, or leave it out."),
+}
+# Django's own keys in OPTIONS, but for the pool.
+OPTIONS: Mapping[str, Rule] = {
+    "assume_role": Rule(lambda value: value is None or _name(value), "the name of a role", "Write text."),
+    "isolation_level": Rule(
+        _integer(1, 4),
+        "an isolation level",
+        "Write django.db.backends.postgresql.psycopg_any.IsolationLevel.SERIALIZABLE, or another of its members.",
+    ),
+    "prepare_threshold": Rule(
+        lambda value: value is None or _size(0).fits(value), "a whole number or None", "Write a whole number, or None."
+    ),
+    "server_side_binding": BOOLEAN,
 }
 # Keys of DATABASES[alias]["TEST"].
 TEST: Mapping[str, Rule] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import unicodedata
@@ -29,7 +30,8 @@ _LOGIN = re.compile(
     r"|(?<![\w.])(?:ssl_?password|password|passwd|pwd|accountkey|sharedaccesskey|access_token|client_secret|sig)\s*=",
     re.IGNORECASE,
 )
-_USERINFO = re.compile(r"[^\s:/@]+:[^\s]*@[^\s]*|[^\s]*@[^\s@]*[:/]\S*")
+_USERINFO = re.compile(r":.*@|@[^@]*[:/]", re.DOTALL)
+_PEM = re.compile(r"-----BEGIN|BEGIN [A-Z ]*(?:CERTIFICATE|KEY)")
 _URL = re.compile(r"://|^\s*(?:jdbc|postgres|postgresql|postgis|psql|pgsql|https?|tcp|file):|^\s*//", re.IGNORECASE)
 # Keys of .NET's and ODBC's connection strings, which a semicolon ends.
 _DOTNET = re.compile(
@@ -38,7 +40,7 @@ _DOTNET = re.compile(
     re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(
-    r"<[^<>]*>|\$\{[^{}]*\}|\$\([^()]*\)|\{\{.*\}\}|\{%.*%\}|%[A-Za-z_]\w*%|#\{[^{}]*\}#?|\$\$[A-Z_]+|__[A-Z_]+__|"
+    r"<[^<>]*>|\$\{[^{}]*\}|\$\([^()]*\)|\$?\{\{.*\}\}|%\{[^{}]*\}|@@\w+@@|\{%.*%\}|%[A-Za-z_]\w*%|#\{[^{}]*\}#?|\$\$[A-Z_]+|__[A-Z_]+__|"
     r"@Microsoft\.KeyVault\(.*|\{[\w -]+\}",
     re.DOTALL,
 )
@@ -52,6 +54,8 @@ def plain(value: Any) -> Any:
     Bytes that are not UTF-8 become halves of a pair, which ``invisible`` then finds.
     """
     try:
+        if isinstance(value, (ipaddress.IPv4Address, ipaddress.IPv6Address)):
+            value = str(value)
         if isinstance(value, (os.PathLike, Promise)):
             value = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
         if isinstance(value, (bytes, bytearray)):
@@ -59,13 +63,32 @@ def plain(value: Any) -> Any:
         if isinstance(value, str) and type(value) is not str:
             # An enumeration's member is the text that it stands for, whatever str() would make of it.
             return str.__str__(value) if issubclass(type(value), str) else str(value)
+        if isinstance(value, int) and type(value) not in (int, bool):
+            return int.__int__(value)
+        if isinstance(value, float) and type(value) is not float:
+            return float.__float__(value)
     except Exception:  # noqa: BLE001, S110 (whatever it is, it is no text, and the rules say so)
         pass
     return value
 
 
+class Unreadable:
+    """Stands for a value that raises as soon as anybody looks at it, such as a lazy object that can't be made."""
+
+
+def settled(value: Any) -> Any:
+    try:
+        isinstance(value, str)
+    except Exception:  # noqa: BLE001 (whatever it raises, nothing can be made of it)
+        return Unreadable()
+    return value
+
+
 def shown(value: Any) -> str:
     """Return a value as a message shows it: its repr if that can hold no login, else its type."""
+    value = settled(value)
+    if isinstance(value, (int, float)):
+        value = plain(value)
     if value is None or isinstance(value, (bool, int, float)):
         return repr(value) if len(repr(value)) < 50 else "a very long number"
     if isinstance(value, (str, bytes, PurePath)):
@@ -140,7 +163,7 @@ def is_word(text: str) -> bool:
 
 def holds_pem(text: str) -> bool:
     """Whether this is the text of a certificate or key: PEM, or the same in one long line of base64."""
-    return "-----BEGIN" in text or re.fullmatch(r"\s*(?:MII|LS0tLS1CRUdJTi)[\w+/=\s]{80,}", text) is not None
+    return _PEM.search(text) is not None or re.fullmatch(r"\s*(?:MII|LS0tLS1CRUdJTi)[\w+/=\s]{80,}", text) is not None
 
 
 def is_url(text: str) -> bool:
@@ -149,7 +172,7 @@ def is_url(text: str) -> bool:
 
 def has_userinfo(text: str) -> bool:
     """Whether the text has the form user:password@host, or a part of it."""
-    return bool(_USERINFO.fullmatch(text))
+    return bool(_USERINFO.search(text))
 
 
 def is_connection_string(text: str) -> bool:

@@ -70,9 +70,9 @@ def meant_mode(value: Any) -> str:
 def _mode(setting: Setting, entra: bool) -> Problem | None:
     mode, where = setting.value, setting.where
     meant = meant_mode(mode)
-    if mode == "verify-full":
+    if meant and mode == "verify-full":
         return None
-    if mode == "verify-ca":
+    if meant and mode == "verify-ca":
         return find.entra_needs_verify_full(where, mode) if entra else find.verify_ca(where)
     if meant in RAISED or meant == "verify-full":
         return find.raised_sslmode(where, mode)
@@ -90,7 +90,7 @@ def _protocol(setting: Setting, entra: bool) -> Problem | None:
     value, where = setting.value, setting.where
     names = {name.lower(): rank for rank, name in enumerate(PROTOCOLS)}
     hint = f"Remove it ({MINIMUM_PROTOCOL} or newer is set for you), or use 'TLSv1.2' or 'TLSv1.3'."
-    if value == "":
+    if isinstance(value, str) and not value:
         # libpq takes an empty maximum for none, as if the keyword were not there.
         lower = setting.keyword == "ssl_min_protocol_version"
         return find.weak_tls(where, value, "empty means no lower limit to libpq", hint) if lower else None
@@ -103,9 +103,9 @@ def _protocol(setting: Setting, entra: bool) -> Problem | None:
 
 def _gss(setting: Setting, entra: bool) -> Problem | None:
     hint = "Remove it; Azure Database for PostgreSQL has no GSSAPI."
-    if setting.value == "disable":
+    if isinstance(setting.value, str) and setting.value == "disable":
         return None
-    if setting.value not in ("prefer", "require"):
+    if not isinstance(setting.value, str) or setting.value not in ("prefer", "require"):
         return find.invalid(setting.where, f"is {texts.shown(setting.value)}, which libpq does not know", hint)
     why = "with a Kerberos ticket libpq would encrypt with GSSAPI instead of verified TLS"
     return find.weak_tls(setting.where, setting.value, why, hint)
@@ -118,7 +118,7 @@ def _root(setting: Setting, entra: bool) -> Problem | None:
         return find.invalid(where, f"is {texts.shown(value)}, not the path of a file", remove)
     if value == "system":
         return find.system_roots(where)
-    if os.path.isdir(value):
+    if value.endswith("/") or os.path.isdir(value):
         return find.invalid(where, f"is {texts.shown(value)}, a folder, and libpq reads one file", remove)
     return None if os.path.isabs(value) else find.relative_path(where, value)
 
@@ -139,6 +139,8 @@ def endpoint_problems(endpoints: tuple[Endpoint, ...], host: Setting, own_roots:
     own_roots: sslrootcert is set, so the packaged roots don't matter.
     local: local servers are expected (plaintext_on_loopback), even if the user asks for TLS.
     """
+    if len(endpoints) > 1 and any(not each.host for each in endpoints):
+        return [find.missing_element(host.where)]
     found = (_endpoint(each.host, host.where, own_roots) for each in endpoints if not (local and each.is_local))
     return list(dict.fromkeys(filter(None, found)))
 

@@ -91,7 +91,7 @@ def _kept_connections(alias: Alias) -> Iterator[Problem]:
 
 
 def _keeps_connections(alias: Alias) -> bool:
-    age = alias.settings.get("CONN_MAX_AGE", 0)
+    age = texts.settled(alias.settings.get("CONN_MAX_AGE", 0))
     return age is None or (rules.AGE.fits(age) and age != 0)
 
 
@@ -100,7 +100,7 @@ def _under_asgi() -> bool:
 
 
 def _pool(alias: Alias) -> Iterator[Problem]:
-    pool = alias.options.get("pool")
+    pool = texts.settled(alias.options.get("pool"))
     if not texts.is_given(pool):
         return
     place = alias.place("pool")
@@ -149,7 +149,7 @@ def _pool_arguments(alias: Alias, pool: Mapping[Any, Any]) -> Iterator[Problem]:
             yield find.invalid(place, "is not an option of psycopg's pool", f"Valid keys: {names}.")
         elif key in rules.POOL and (problem := values.by_rule(place, value, rules.POOL[key])):
             yield problem
-    least, most = pool.get("min_size", 4), pool.get("max_size")
+    least, most = texts.settled(pool.get("min_size", 4)), texts.settled(pool.get("max_size"))
     sizes = isinstance(least, int) and isinstance(most, int) and rules.POOL["max_size"].fits(most)
     if sizes and least > most:
         beside = repr(least) if "min_size" in pool else "4, the default,"

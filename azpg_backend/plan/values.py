@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,7 +11,7 @@ from azpg_backend.errors.problem import Place, Problem
 from azpg_backend.errors.redact import SECRET_KEYWORDS
 from azpg_backend.plan import host_text, passwords, texts
 from azpg_backend.plan.host_text import Objection, TextRule
-from azpg_backend.plan.rules import DJANGO, LIBPQ, PLAIN_TEXT, TEST, Rule
+from azpg_backend.plan.rules import DJANGO, LIBPQ, OPTIONS, PLAIN_TEXT, TEST, Rule
 from azpg_backend.plan.sources import Setting
 
 # Values of these are judged with their meaning, in plan.tls; here only their text is.
@@ -45,8 +44,6 @@ def _plain(setting: Setting) -> Setting:
     if setting.keyword == "dbname" and isinstance(value, os.PathLike):
         # Django counts NAME's characters, which a path does not have.
         return setting
-    if isinstance(value, (ipaddress.IPv4Address, ipaddress.IPv6Address)):
-        return setting._replace(value=str(value))
     return setting._replace(value=texts.plain(value))
 
 
@@ -95,16 +92,16 @@ def _text_objection(keyword: str, text: str, rule: TextRule | None) -> Objection
     return f"is {texts.shown(text)}: there is {unseen}", hint
 
 
-def django_problems(alias: str, settings: Mapping[str, Any]) -> list[Problem]:
-    """Judge Django's own keys, which libpq never sees, and those of TEST."""
-    problems = _by_table(alias, "", settings, DJANGO)
-    test = settings.get("TEST")
+def django_problems(alias: str, settings: Mapping[str, Any], options: Mapping[Any, Any]) -> list[Problem]:
+    """Judge Django's own keys, which libpq never sees: those beside OPTIONS, in it, and in TEST."""
+    problems = _by_table(alias, "", settings, DJANGO) + _by_table(alias, "", options, OPTIONS)
+    test = texts.settled(settings.get("TEST"))
     if isinstance(test, Mapping):
         problems += _by_table(alias, "TEST.", test, TEST)
     return problems
 
 
-def _by_table(alias: str, prefix: str, settings: Mapping[str, Any], table: Mapping[str, Rule]) -> list[Problem]:
+def _by_table(alias: str, prefix: str, settings: Mapping[Any, Any], table: Mapping[str, Rule]) -> list[Problem]:
     problems = []
     for key, rule in table.items():
         if key in settings and (problem := by_rule(Place(alias, prefix + key), settings[key], rule)):
@@ -114,9 +111,7 @@ def _by_table(alias: str, prefix: str, settings: Mapping[str, Any], table: Mappi
 
 def by_rule(where: Place, value: Any, rule: Rule) -> Problem | None:
     """Judge a value that Django or the pool gets."""
-    if value is None and rule.fits(None):
-        return None
-    value = texts.plain(value)
+    value = texts.plain(texts.settled(value))
     if rule.words == "True or False" and isinstance(value, str):
         return _flag_problem(where, value, rule)
     if not _fits(rule, value):

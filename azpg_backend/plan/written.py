@@ -23,13 +23,13 @@ def settings(
         # Django's way to the maintenance database.
         found["dbname"] = Setting("dbname", "postgres", Place(alias, "NAME"))
     elif texts.is_given(name):
-        found["dbname"] = Setting("dbname", name, Place(alias, "NAME"))
+        found["dbname"] = Setting("dbname", texts.settled(name), Place(alias, "NAME"))
     for key, value in options.items():
         if value is not None and _is_for_libpq(key, knows):
-            found[key] = Setting(key, value, Place(alias, key))
+            found[key] = Setting(key, texts.settled(value), Place(alias, key))
     for key, keyword in _DJANGO:
         if texts.is_given(given.get(key)):
-            found[keyword] = Setting(keyword, given[key], Place(alias, key))
+            found[keyword] = Setting(keyword, texts.settled(given[key]), Place(alias, key))
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.functional import SimpleLazyObject
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -92,6 +93,45 @@ def test_a_plan_comes_out_of_anything(alias: dict[Any, Any], options: dict[Any, 
     if plan.errors:
         with pytest.raises(ImproperlyConfigured):
             plan.raise_errors()
+
+
+class Number(int):
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+class Hostile:
+    """Raises whatever is asked of it."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise KeyError(SECRET)
+
+    def __eq__(self, other: object) -> bool:
+        raise KeyError(SECRET)
+
+    def __bool__(self) -> bool:
+        raise KeyError(SECRET)
+
+    def __str__(self) -> str:
+        raise KeyError(SECRET)
+
+    __repr__ = __str__
+    __hash__ = None  # type: ignore[assignment]
+
+
+HOSTILE: dict[str, Any] = {
+    "raises": Hostile,
+    "number without repr": lambda: Number(5),
+    "lazy": lambda: SimpleLazyObject(lambda: {}[SECRET]),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_plan_comes_out_of_objects_that_raise(kind: str) -> None:
+    value = HOSTILE[kind]()
+    for key in EVERYWHERE:
+        for output in outputs(decide("default", placed(key, value), environ={})):
+            assert SECRET not in output
 
 
 @pytest.mark.parametrize("settings_dict", [None, [], "x", 5, {}])

@@ -68,7 +68,10 @@ def test_a_host_from_elsewhere_counts(tmp_path: Any) -> None:
 
 
 def test_an_empty_element_of_a_list_of_hosts() -> None:
-    assert ids(planned(HOST=f"{HOST},,{HOST}")) == ["azpg.E003"]
+    for host in (f"{HOST},,{HOST}", "localhost,"):
+        plan = planned(HOST=host)
+        assert ids(plan) == ["azpg.E003"]
+        assert "a list with an empty element" in only(plan)
 
 
 def test_no_user() -> None:

@@ -90,6 +90,14 @@ def test_text_for_true_works_with_a_warning() -> None:
         ("application_name", True),
         ("application_name", ["x"]),
         ("options", {"statement_timeout": 5}),
+        ("options", "statement_timeout=5"),
+        ("options", "'-c statement_timeout=5'"),
+        ("assume_role", "owner\n"),
+        ("assume_role", 5),
+        ("isolation_level", "serializable"),
+        ("isolation_level", 9),
+        ("prepare_threshold", "5"),
+        ("server_side_binding", "False"),
         ("gssencmode", "off"),
         ("sslmode", ["require"]),
         ("ssl_min_protocol_version", 1.2),
@@ -115,12 +123,20 @@ def test_libpq_s_keywords(key: str, value: Any) -> None:
         ("application_name", "a b"),
         ("options", "-c search_path=a,b -c statement_timeout=5"),
         ("sslcert", "/c.pem"),
+        ("connect_timeout", b"10"),
     ],
 )
 def test_what_works_in_libpq_goes_on_working(key: str, value: Any) -> None:
     plan = planned({key: value})
     assert plan.problems == ()
-    assert plan.params[key] == value
+    assert plan.params[key] == (value.decode() if isinstance(value, bytes) else value)
+
+
+def test_django_s_keys_in_options_go_on_working() -> None:
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel
+
+    options = {"isolation_level": IsolationLevel.SERIALIZABLE, "assume_role": "owner", "prepare_threshold": None}
+    assert planned({**options, "server_side_binding": True}).problems == ()
 
 
 @pytest.mark.parametrize("key", [1, None, b"sslmode", ("a",)])
@@ -141,6 +157,8 @@ def test_a_key_that_is_no_text(key: Any) -> None:
         ("https://cacerts.digicert.com/DigiCertGlobalRootG2.crt.pem", "is a URL"),
         ("file:///etc/azure.pem", "is a URL"),
         ("/", "a folder"),
+        ("/no/such/folder/", "a folder"),
+        ("BEGIN CERTIFICATE MIIDjj", "holds a certificate"),
         ("/azure.pem\n", "a line break"),
         (5, "is 5, not the path of a file"),
     ],
