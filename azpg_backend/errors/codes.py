@@ -1,4 +1,4 @@
-"""Every code of ``azpg_check`` and every id of a system check, declared once, with the summary that lists show.
+"""Every code of ``azpg_check``, every id of a system check: declared once, with the summary that lists show.
 
 A code is "<step>.<name>"; scripts rely on it, so a code is never renamed or given another meaning. Besides these each
 step has ``<step>.ok`` for a pass and ``<step>.skipped`` for a step that was not run.

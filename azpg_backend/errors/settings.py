@@ -1,4 +1,4 @@
-"""Every mistake and trap in the settings, worded once.
+"""Every problem of the settings, worded once.
 
 The engine raises it, ``manage.py check`` reports it and ``azpg_check`` shows it, all three in these words.
 """

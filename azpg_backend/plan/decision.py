@@ -1,4 +1,4 @@
-"""The decision: what libpq is told for one alias, and what is wrong with its settings.
+"""The decision: from one alias's settings to its Plan.
 
 The engine, dbshell, the system checks and azpg_check all start from the Plan made here. Nothing here opens a
 connection or changes what it is given, and no secret enters a Plan.

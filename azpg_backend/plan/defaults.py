@@ -1,4 +1,4 @@
-"""What libpq is told unless the user says otherwise, and why."""
+"""What libpq is told unless the user says otherwise, with the reasons."""
 
 from __future__ import annotations
 

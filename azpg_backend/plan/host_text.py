@@ -1,4 +1,4 @@
-"""The rules for the text of HOST, PORT, USER and NAME: what is too much in it, and what to write."""
+"""The rules for the text of HOST, PORT, USER, NAME: what is too much in it, with what to write instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What HOST and PORT mean: the endpoints libpq would try, and the Azure cloud a name belongs to."""
+"""What HOST means to libpq: the endpoints that it would try, each in its Azure cloud."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a libpq knows: the one inside the driver that Django loaded, and the one behind psql."""
+"""What a libpq knows: the one inside the driver that Django loaded, or the one behind psql."""
 
 from __future__ import annotations
 

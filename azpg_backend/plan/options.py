@@ -1,4 +1,4 @@
-"""The backend's own options, ``DATABASES[alias]["OPTIONS"]["azpg"]``: keys, types, defaults and reasons."""
+"""The backend's own options, ``DATABASES[alias]["OPTIONS"]["azpg"]``: each with type, default, reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Plan: what libpq is told for one alias, as data without any secret, to be shown and compared."""
+"""The Plan: what libpq is told for one alias, as data without any secret, which may be shown."""
 
 from __future__ import annotations
 

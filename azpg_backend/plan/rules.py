@@ -1,4 +1,4 @@
-"""The table of rules: what each setting may be, for libpq's keywords, Django's own keys and the pool's."""
+"""The table of rules: what each of libpq's keywords, of Django's own keys, of the pool's arguments may be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traps: settings that work today and fail on a bad day, or behind PgBouncer, under ASGI or with a pool."""
+"""Traps: settings that work today but fail on a bad day, behind PgBouncer, under ASGI or with a pool."""
 
 from __future__ import annotations
 

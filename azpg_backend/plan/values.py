@@ -1,4 +1,4 @@
-"""The rules applied: a value of the wrong type, or a text that can't be right, is taken out and explained."""
+"""The rules applied: what has the wrong type, or can't be right, becomes a problem instead of a parameter."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _plain(setting: Setting) -> Setting:
 
 
 def _secret_problem(setting: Setting) -> Problem | None:
-    """A password that may be right is only warned about; where libpq can't be given it, it is refused."""
+    """A password that may be right is only warned about; one that libpq can't be given is refused."""
     if why := passwords.problem(setting.value):
         return find.invalid(setting.where, why, "Set it to the password, as text.")
     shape, hint = passwords.judged(setting.value) if setting.keyword == "password" else ("", "")

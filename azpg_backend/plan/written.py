@@ -1,4 +1,4 @@
-"""What the user wrote: HOST and its neighbours and the keys of OPTIONS, as libpq's keywords."""
+"""What the user wrote: HOST, its neighbours, the keys of OPTIONS, as libpq's keywords."""
 
 from __future__ import annotations
 
