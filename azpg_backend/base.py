@@ -1,28 +1,36 @@
-"""The engine: Django's PostgreSQL backend, told by the policy what to tell libpq."""
+"""The engine: Django's PostgreSQL backend, with the plan deciding what libpq is told."""
 
 from __future__ import annotations
 
-import select
 import time
-from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql.base import DatabaseWrapper as PostgresDatabaseWrapper
+from django.db.utils import DatabaseErrorWrapper
+from django.utils.functional import cached_property
 
 from azpg_backend.client import DatabaseClient
-from azpg_backend.connect import direct, process, retry
+from azpg_backend.connect import health, inherited, roles
+from azpg_backend.connect.failure import Failure
+from azpg_backend.connect.opening import Door
 from azpg_backend.errors import explain
+from azpg_backend.errors.redact import Secret
 from azpg_backend.plan import decision
 from azpg_backend.plan.decision import Plan
+from azpg_backend.process import memory
 
-# Seconds without a query after which a health check asks the server instead of looking at the socket. Until then the
-# keepalives have had no chance either to notice a server that vanished without a word.
-ASK_AFTER_IDLE = 30.0
 
-# libpq's PQTRANS_IDLE, in both drivers.
-_IDLE = 0
+class _ErrorWrapper(DatabaseErrorWrapper):
+    """Django's translation of the driver's exceptions, which also notices that a server does not take writes."""
 
-Connect = Callable[[Mapping[str, Any]], Any]
+    wrapper: Any
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if error is not None and roles.sqlstate_of(error) == roles.READ_ONLY:
+            self.wrapper.leave_after_use = True
+        super().__exit__(kind, error, traceback)
 
 
 class DatabaseWrapper(PostgresDatabaseWrapper):
@@ -33,142 +41,122 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
     """
 
     client_class = DatabaseClient
-    # That of the last get_connection_params(), which Django calls before each get_new_connection().
-    _plan: Plan | None = None
+    # Django's own; django-stubs doesn't know them.
+    _connection_pools: dict[str, Any]
+    _configure_connection: Any
+    # When the connection was last used, on the monotonic clock.
     _used_at = 0.0
+    # Whether the connection must not outlive the request: its server did not take a write.
+    leave_after_use = False
+
+    @property
+    def connection(self) -> Any:
+        """The driver's connection, if it belongs to this process."""
+        memory.leave_parent()
+        return self._connection
+
+    @connection.setter
+    def connection(self, connection: Any) -> None:
+        self._connection = connection
+
+    @cached_property
+    def wrap_database_errors(self) -> _ErrorWrapper:
+        return _ErrorWrapper(self)
 
     def plan(self) -> Plan:
         """Return what this alias asks of libpq, with settings and environment as they are now."""
         return decision.decide(self.alias, self.settings_dict)
 
     def get_connection_params(self) -> dict[str, Any]:
-        """Return what the driver's connect() gets, but for a token, which is added last.
+        """Return the arguments of the driver's connect(), but for a token, which is added last.
 
-        Raises ImproperlyConfigured where the settings are unsafe.
+        Raises ImproperlyConfigured if the settings are unsafe.
         """
-        plan = self._plan = self.plan()
+        plan = self.plan()
         plan.raise_errors()
         params: dict[str, Any] = super().get_connection_params()
         params.pop("azpg", None)
         params.update(plan.params)
+        if params.get("password") is not None:
+            params["password"] = Secret(params["password"])
         return params
 
     @property
     def pool(self) -> Any:
-        pool = super().pool
-        if pool is not None and self._plan is not None:
-            from azpg_backend.connect.pool import prepare
-
-            prepare(pool, lambda connect: self._authenticated(self._explained(self._shortened(connect))))
-        return pool
+        options = self.settings_dict["OPTIONS"].get("pool")
+        if self.alias == NO_DB_ALIAS or not options:
+            return None
+        if self.alias not in self._connection_pools:
+            if self.settings_dict.get("CONN_MAX_AGE", 0) != 0:
+                raise ImproperlyConfigured("Pooling doesn't support persistent connections.")
+            params = self.get_connection_params()
+            try:
+                from azpg_backend.connect import pool
+            except ImportError as error:
+                message = 'OPTIONS["pool"] needs psycopg_pool: pip install "django-azpg[psycopg]"'
+                raise ImproperlyConfigured(message) from error
+            checked = bool(self.settings_dict["CONN_HEALTH_CHECKS"])
+            # Not this wrapper's own methods: a pool outlives the thread that first asked for it.
+            configure = type(self)(self.settings_dict, self.alias)._configure_connection
+            made = pool.make(self._door(self.Database.connect), params, configure, options, checked=checked)
+            self._connection_pools.setdefault(self.alias, made)
+        return self._connection_pools[self.alias]
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """Connect, going on for a while where the server is only restarting.
+        """Connect, going on for a while if the server is only restarting.
 
-        A failure keeps the driver's type, text and traceback, and gains what it means and what to do.
+        A failure keeps the driver's type and text, and gains what it means and what to do.
         """
-        plan = self._plan or self.plan()
-        process.watch(self)
+        inherited.watch(self, pooled=bool(self.pool))
         if self.pool:
-            # A pool connects in threads of its own, with a patience of its own.
-            connection = self._from_pool(conn_params)
+            # The pool's workers connect through a door, and the pool explains what they met.
+            found = super().get_new_connection(conn_params)
         else:
-            connect = self._authenticated(self._explained(self._shortened(super().get_new_connection)))
-            connection = retry.connecting(
-                lambda: connect(conn_params),
-                self.Database.OperationalError,
-                plan.options.connect_retry_seconds,
-                self.alias,
-            )
+            found = self._door(self._connect_once).open(conn_params)
+            if isinstance(found, Failure):
+                raise found.explained(self.alias)
+        self.leave_after_use = self._leads_to_a_standby(found)
         self._used_at = time.monotonic()
-        return connection
+        return found
 
-    def _from_pool(self, conn_params: dict[str, Any]) -> Any:
-        from azpg_backend.connect.pool import last_failure
+    def _connect_once(self, **params: Any) -> Any:
+        return super().get_new_connection(params)
 
-        try:
-            return super().get_new_connection(conn_params)
-        except self.Database.Error as error:
-            secrets = explain.secrets_of(self.settings_dict)
-            explain.add_reason(error, self.alias, secrets, last_failure(self.pool))
-            raise
+    def _door(self, call: Any) -> Door:
+        return Door(self.plan(), call, self.Database, tuple(explain.secrets_of(self.settings_dict)))
 
-    def _authenticated(self, connect: Connect) -> Connect:
-        """Return connect, with a live Microsoft Entra token as its password where the settings ask for one."""
-        plan = self._plan or self.plan()
-        if plan.options.auth != "entra":
-            return connect
-        from azpg_backend.entra import login
-        from azpg_backend.entra.tokens import TokenError
-
-        def with_token(conn_params: Mapping[str, Any]) -> Any:
-            def attempt(user: str, password: str) -> Any:
-                return connect({**conn_params, "user": user, "password": password})
-
-            try:
-                return login.connecting(plan, attempt, self.Database.OperationalError)
-            except TokenError as error:
-                problem = explain.no_token(str(error), self.alias)
-            raise self.Database.OperationalError(problem)
-
-        return with_token
-
-    def _shortened(self, connect: Connect) -> Connect:
-        """Return connect, by the way that costs least of those that work. What is verified is the same on all."""
-        plan = self._plan or self.plan()
-        if plan.plaintext:
-            return connect
-        error_class = self.Database.OperationalError
-
-        def negotiating(conn_params: Mapping[str, Any]) -> Any:
-            if not plan.may_negotiate:
-                return connect(conn_params)
-            return direct.connecting(connect, conn_params, error_class)
-
-        return negotiating
-
-    def _explained(self, connect: Connect) -> Connect:
-        """Return connect, with the reason and the way to a diagnosis added to its errors."""
-
-        def explaining(conn_params: Mapping[str, Any]) -> Any:
-            try:
-                return connect(conn_params)
-            except UnicodeDecodeError as error:
-                # psycopg2 decodes the server's message as UTF-8 and Django wraps only the driver's own exceptions.
-                raise self.Database.OperationalError(explain.unreadable(self.alias)) from error
-            except self.Database.Error as error:
-                secrets = [*explain.secrets_of(self.settings_dict), *filter(None, [conn_params.get("password")])]
-                explain.add_reason(error, self.alias, secrets)
-                raise
-
-        return explaining
+    def _leads_to_a_standby(self, connection: Any) -> bool:
+        return roles.in_recovery(connection) and self.plan().writes
 
     def create_cursor(self, name: str | None = None) -> Any:
         self._used_at = time.monotonic()
         return super().create_cursor(name)
 
-    def is_usable(self) -> bool:
-        """Whether the connection works, without a round trip where the socket can tell.
+    def close_if_unusable_or_obsolete(self) -> None:
+        """At the start and the end of a request: do not keep a connection to a server that takes no writes."""
+        if self.connection is not None and not self.in_atomic_block:
+            standby = not self.leave_after_use and roles.in_recovery(self.connection) and self.plan().writes
+            if self.leave_after_use or standby:
+                self._leave()
+                return
+        super().close_if_unusable_or_obsolete()
 
-        The server is asked (as Django does, with SELECT 1) after an error, within a transaction (which may have
-        failed, and then nothing works in it), after 30 seconds without a query, and where something has arrived that
-        nobody asked for: the end of the connection, or a last message before it.
+    def _leave(self) -> None:
+        self.leave_after_use = False
+        if self.pool:
+            # Broken for the pool, which then makes another.
+            self.connection.close()
+        self.close()
+
+    def is_usable(self) -> bool:
+        """Whether the connection works, without a round trip if the socket can tell.
+
+        After an error the server is asked, as Django does, with SELECT 1.
         """
         if self.connection is None or self.connection.closed:
             return False
         idle = time.monotonic() - self._used_at
-        quiet = idle <= ASK_AFTER_IDLE and self.connection.info.transaction_status == _IDLE
-        if quiet and not self.errors_occurred and not _has_arrived(self.connection.fileno()):
+        if not self.errors_occurred and health.is_quiet(self.connection, idle):
             return True
         usable: bool = super().is_usable()
         return usable
-
-
-def _has_arrived(descriptor: int) -> bool:
-    """Whether a socket has bytes to read, its end, or an error. Does not wait."""
-    if hasattr(select, "poll"):
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        return bool(poll.poll(0))
-    # Windows, where select() takes any descriptor number.
-    return any(select.select([descriptor], [], [descriptor], 0))

@@ -63,7 +63,7 @@ def _fetch_token(plan: decision.Plan) -> None:
     try:
         login.login_for(plan)
     except TokenError as error:
-        problem = explain.no_token(str(error), plan.alias)
+        problem = explain.of_token(str(error)).text(plan.alias)
     except ImproperlyConfigured as error:
         problem = str(error)
     else:

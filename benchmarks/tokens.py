@@ -28,7 +28,7 @@ from django.db import connections
 from azpg_backend.entra import login
 from azpg_backend.plan import hosts
 from demo_project.localpg import LocalPostgres, azure_chain
-from tests.entra.standins import HEADER, UAMI, Issuer, jwt, serving
+from tests.support.standins import HEADER, UAMI, Issuer, jwt, serving
 
 HOST = "benchmark.postgres.database.azure.com"
 THREADS = 8

@@ -1,7 +1,8 @@
 """Run the demo or the tests with nothing but Python 3.10 or newer: ``python3 scripts/run.py demo`` (or ``tests``).
 
 A virtual environment is made below the checkout, with all that is needed (a PostgreSQL server too), and kept for the
-next time. What follows the first word is handed on: ``demo --serve``, ``tests -k dbshell``.
+next time. What follows the first word is handed on: ``demo --serve``, ``tests -k dbshell``. Tests run in parallel;
+``tests -n 0`` runs them in one process.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PARALLEL = ["-n", "auto", "--dist", "worksteal"]
 TASKS = {
     "demo": ("demo", ["manage.py", "demo"]),
-    "tests": ("test", ["-m", "pytest"]),
+    "tests": ("test", ["-m", "pytest", *PARALLEL]),
 }
 
 
@@ -48,6 +50,8 @@ def main() -> int:
     parser.add_argument("task", choices=list(TASKS))
     task, rest = parser.parse_known_args()
     extra, command = TASKS[task.task]
+    if any("no:xdist" in each for each in rest):
+        command = [each for each in command if each not in PARALLEL]
     python = environment(extra)
     try:
         return subprocess.run([str(python), *command, *rest], cwd=ROOT, check=False).returncode

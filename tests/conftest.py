@@ -10,24 +10,33 @@ from typing import Any
 import django
 import pytest
 
-from azpg_backend.connect import direct
+from azpg_backend.diagnosis.ca_files import Roots
+from azpg_backend.diagnosis.report import DatabaseReport, StepResult
+from azpg_backend.diagnosis.runner import diagnose
+from azpg_backend.process import memory
 from demo_project.localpg import Chain, LocalPostgres, azure_chain
+from tests.support import official as official_sites
+from tests.support.diagnosis import Check, Report
+from tests.support.official import Official
+from tests.support.settings import HOST, PASSWORD, Settings, SettingsFor, settings_at
 
 # Variables by which libpq, OpenSSL, requests and azure-identity would bring this machine's configuration into a test.
 _PREFIXES = ("PG", "SSL_CERT_", "AZURE_", "IDENTITY_", "MSI_", "IMDS_")
 _NAMES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
-HOST = "demo.postgres.database.azure.com"
-# For tests of failures that would be tried again.
-NO_RETRY = {"connect_retry_seconds": 0}
-PASSWORD = "correct horse ' \\ battery"
+
+# Fixtures that start a PostgreSQL: one that tests share, or one for a few tests, whose start takes a second.
+_SHARED_SERVERS = {"server", "token_server"}
+_OWN_SERVERS = {"own_server", "durable", "local", "azure_server", "first", "second"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-scenarios", action="store_true", help="write docs/scenarios.md from what the tests met")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--write-scenarios") and config.getoption("numprocesses", None):
+        raise pytest.UsageError("--write-scenarios needs all tests in one process: add -n 0")
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     django.setup()
 
@@ -43,15 +52,52 @@ def pytest_report_header() -> list[str]:
     return [f"Django {django.__version__}, {driver}, libpq {libpq.version_text()}, azpg_backend in {package}"]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two workers a core, as tests mostly wait; but each has its own servers."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(2 * cores, 8)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & (_SHARED_SERVERS | _OWN_SERVERS):
+            item.add_marker("server")
+        if fixtures & _OWN_SERVERS:
+            item.add_marker("slow")
+
+
+@pytest.fixture(autouse=True)
+def no_unmarked_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the promise of ``-m "not server"``: a test that starts PostgreSQL itself has to carry the marker."""
+
+    def refuse(server: LocalPostgres) -> None:
+        pytest.fail("this test starts PostgreSQL and needs @pytest.mark.server")
+
+    if request.node.get_closest_marker("server") is None:
+        monkeypatch.setattr(LocalPostgres, "_spawn", refuse)
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for name in list(os.environ):
         if name.startswith(_PREFIXES) or name.upper() in _NAMES:
             monkeypatch.delenv(name)
     # What the process has learned of a port belongs to the server that had it before.
-    direct.forget()
+    memory.forget()
     # libpq looks into the home folder, for ~/.postgresql, ~/.pgpass and ~/.pg_service.conf.
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture
+def record_property(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
+    """As pytest's own, which warns under --junitxml, because its schema is silent about properties of a test."""
+
+    def record(name: str, value: object) -> None:
+        request.node.user_properties.append((name, value))
+
+    return record
 
 
 @pytest.fixture(scope="session")
@@ -82,43 +128,22 @@ def root_file(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-Settings = dict[str, Any]
-SettingsFor = Callable[..., Settings]
-
-
 @pytest.fixture(scope="session")
 def settings_for(root_file: str) -> SettingsFor:
     """Return settings that reach a local server under its Azure name; a keyword changes one of them."""
 
     def make(server: LocalPostgres, options: Settings | None = None, **changes: Any) -> Settings:
-        return {
-            "ENGINE": "azpg_backend",
-            "NAME": "app",
-            "USER": "app",
-            "PASSWORD": PASSWORD,
-            "HOST": HOST,
-            "PORT": server.port,
-            "OPTIONS": {"hostaddr": server.host, "sslrootcert": root_file, "azpg": NO_RETRY, **(options or {})},
-            **changes,
-        }
+        return {**settings_at(server.port, root_file, **(options or {})), **changes}
 
     return make
 
 
 @pytest.fixture
-def at_port(root_file: str) -> Callable[..., dict[str, Any]]:
-    """Return settings that lead to a port of this machine under the demo's name."""
+def at_port(root_file: str) -> SettingsFor:
+    """Return a function that makes settings for a port of this machine under the demo's name."""
 
-    def make(port: int, **options: Any) -> dict[str, Any]:
-        return {
-            "ENGINE": "azpg_backend",
-            "NAME": "app",
-            "USER": "app",
-            "PASSWORD": PASSWORD,
-            "HOST": HOST,
-            "PORT": port,
-            "OPTIONS": {"hostaddr": "127.0.0.1", "sslrootcert": root_file, "azpg": NO_RETRY, **options},
-        }
+    def make(port: int, **options: Any) -> Settings:
+        return settings_at(port, root_file, **options)
 
     return make
 
@@ -163,3 +188,34 @@ def databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
         if hasattr(connections._connections, alias):
             connections[alias].close()
             delattr(connections._connections, alias)
+
+
+@pytest.fixture
+def report(connect: Callable[..., Any]) -> Report:
+    """Return a function that diagnoses settings, offline unless told otherwise."""
+
+    def run(settings: dict[str, Any], timeout: float = 30, alias: str = "default", **options: Any) -> DatabaseReport:
+        roots = Roots(**{"offline": True, "timeout": timeout, "update": False, "export": None, **options})
+        (result,) = diagnose([connect(settings, alias)], roots, timeout, lambda alias, step: None)
+        return result
+
+    return run
+
+
+@pytest.fixture
+def check(report: Report) -> Check:
+    """The same, as a dict of steps."""
+
+    def run(settings: dict[str, Any], **options: Any) -> dict[str, StepResult]:
+        return {step.step: step for step in report(settings, **options).steps}
+
+    return run
+
+
+@pytest.fixture
+def official(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Official]:
+    """The official sites, reachable as a machine behind a proxy reaches them."""
+    with official_sites.serving(tmp_path) as (sites, environ):
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        yield sites

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -20,11 +19,9 @@ from django.core.management import CommandError, call_command
 from azpg_backend import trust
 from azpg_backend.errors.codes import STEP_CODES, STEPS
 from demo_project.localpg import LocalPostgres
-from tests import servers
-from tests.conftest import HOST, PASSWORD, SettingsFor
-from tests.trust.official import Official, official, sending
-
-__all__ = ["official"]
+from tests.support import servers
+from tests.support.official import Official, sending
+from tests.support.settings import HOST, PASSWORD, SettingsFor
 
 Databases = Callable[..., None]
 
@@ -110,13 +107,27 @@ def test_wrong_usage_is_exit_2(databases: Databases, good: dict[str, Any]) -> No
     for arguments, part in (
         (["nope"], "There is no alias 'nope' in DATABASES (there are: default, sqlite)"),
         (["sqlite"], "set it to 'azpg_backend'"),
-        (["--timeout", "0"], "from 0.1 to 3600"),
-        (["--timeout", "soon"], "from 0.1 to 3600"),
-        (["--format", "xml"], "xml"),
     ):
         with pytest.raises(CommandError, match=re.escape(part)) as caught:
             azpg_check(*arguments)
-        assert caught.value.returncode in {1, 2}
+        assert caught.value.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--timeout", "0"], "from 0.1 to 3600"),
+        (["--timeout", "soon"], "from 0.1 to 3600"),
+        (["--format", "xml"], "xml"),
+    ],
+)
+def test_arguments_that_can_not_be_read_are_exit_2(arguments: list[str], part: str) -> None:
+    """By the program, for Django gives 1 to a caller in Python."""
+    with pytest.raises(CommandError, match=re.escape(part)):
+        azpg_check(*arguments)
+    done = manage("azpg_check", *arguments)
+    assert done.returncode == 2
+    assert part in done.stderr
 
 
 def test_no_alias_of_this_engine(databases: Databases) -> None:
@@ -160,7 +171,7 @@ def test_help_teaches() -> None:
 
 def test_a_stopped_server_in_the_program(root_file: str) -> None:
     done = manage(
-        *["azpg_check", "--offline", "--format", "json", "--timeout", "2"],
+        *["azpg_check", "--offline", "--format", "json", "--timeout", "30"],
         AZURE_POSTGRESQL_HOST="localhost",
         AZURE_POSTGRESQL_PORT=str(servers.closed_port()),
         AZURE_POSTGRESQL_PASSWORD="sentinel",
@@ -172,14 +183,16 @@ def test_a_stopped_server_in_the_program(root_file: str) -> None:
     assert "sentinel" not in done.stdout
 
 
+@pytest.mark.slow
 def test_ten_slow_servers_cost_what_one_does(databases: Databases, good: dict[str, Any]) -> None:
     with servers.unanswering() as port:
         databases(**{f"slow{number}": {**good, "PORT": port} for number in range(10)})
         started = time.monotonic()
-        status, text = azpg_check("--offline", "--timeout", "2")
+        status, text = azpg_check("--offline", "--timeout", "3")
     assert status == 1
     assert text.count("tcp.timeout") == 10
-    assert time.monotonic() - started < 5
+    # One after the other would take 30 s.
+    assert time.monotonic() - started < 15
 
 
 def test_colours_only_where_they_are_wanted(databases: Databases, good: dict[str, Any]) -> None:
@@ -250,19 +263,20 @@ def test_another_certificate_at_an_official_url(
     assert json.loads(text)["databases"][1]["steps"][7]["code"] == "session.ok"
 
 
+@pytest.mark.slow
 def test_no_network_is_a_warning_and_the_packaged_roots_serve(
     databases: Databases, good: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:sentinel@127.0.0.1:{servers.closed_port()}")
     path = tmp_path / "azure.pem"
     databases(default={**good, "OPTIONS": {**good["OPTIONS"], "sslrootcert": str(path)}}, other=good)
-    status, text = azpg_check("--format", "json", "--timeout", "4")
+    status, text = azpg_check("--format", "json", "--timeout", "20")
     assert ca_step(text)["code"] == "ca.download_failed"
     assert ca_step(text)["status"] == "warn"
     assert path.read_bytes() == Path(trust.BUNDLE).read_bytes()
     assert "sentinel" not in text
     assert status == 1  # the local server is not under Azure's roots
-    assert azpg_check("other", "--timeout", "4")[0] == 0
+    assert azpg_check("other", "--timeout", "20")[0] == 0
 
 
 def test_ca_file_option(databases: Databases, good: dict[str, Any], tmp_path: Path) -> None:
@@ -286,6 +300,7 @@ def test_every_code_is_in_the_readme() -> None:
         assert f"`{code}`" in readme
 
 
+@pytest.mark.slow
 def test_the_command_ends_although_a_name_is_never_resolved(
     databases: Databases, good: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -299,14 +314,11 @@ def test_the_command_ends_although_a_name_is_never_resolved(
         "execute_from_command_line(sys.argv)\n"
     )
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": os.pathsep.join(sys.path)}
-    started = time.monotonic()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        done = subprocess.run(
-            [sys.executable, program], env=environment, capture_output=True, text=True, timeout=30, check=False
-        )
-        assert "dns.timeout" in done.stdout
-        assert done.returncode == 1
-    assert time.monotonic() - started < 10
+    done = subprocess.run(
+        [sys.executable, program], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "dns.timeout" in done.stdout
+    assert done.returncode == 1
 
 
 def test_a_terminal_shows_what_is_waited_for(databases: Databases, good: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from django.core import checks
 
 from azpg_backend import trust
 from demo_project.localpg import Authority
-from tests.conftest import HOST
+from tests.support.settings import HOST
 
 Databases = Callable[..., None]
 AZURE = {"ENGINE": "azpg_backend", "NAME": "app", "USER": "me", "HOST": HOST}

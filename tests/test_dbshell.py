@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from azpg_backend.client import DatabaseClient
 from azpg_backend.plan import libpq
 from demo_project.localpg import LocalPostgres
 from demo_project.localpg.server import find_binaries
-from tests.conftest import HOST, PASSWORD, SettingsFor
+from tests.support.settings import HOST, PASSWORD, SettingsFor
 
 Connect = Callable[..., Any]
 QUESTION = "SELECT ssl, version, current_database() FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
@@ -129,7 +130,7 @@ def test_an_old_psql_is_not_given_what_it_does_not_know(monkeypatch: pytest.Monk
         monkeypatch.setattr(libpq, "psql_version", lambda executable, version=version: version)
         (_, _, conninfo, extra), environment = DatabaseClient.settings_to_cmd_args_env(settings, ["-q"])
         assert extra == "-q"
-        words = conninfo.split()
+        words = shlex.split(conninfo)
         assert {"host=" + HOST, "hostaddr=10.0.0.4", "sslmode=verify-full", f"sslrootcert={trust.BUNDLE}"} <= set(words)
         assert "target_session_attrs=read-write" in words
         assert ("sslcertmode=disable" in words) is known

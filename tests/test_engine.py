@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from django.db.utils import OperationalError
 
 from azpg_backend.base import DatabaseWrapper
 from demo_project.localpg import Authority, LocalPostgres, azure_chain
-from tests.conftest import HOST, NO_RETRY, PASSWORD, Settings, SettingsFor
+from tests.support.settings import HOST, NO_RETRY, PASSWORD, Settings, SettingsFor
+from tests.support.waiting import until
 
 Connect = Callable[..., Any]
 TLS = "SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
@@ -169,7 +169,7 @@ def eavesdropper() -> Iterator[tuple[int, list[bytes]]]:
                 while True:
                     visitor, _ = listener.accept()
                     with visitor:
-                        visitor.settimeout(0.5)
+                        visitor.settimeout(30)
                         heard.append(visitor.recv(100))
             except OSError:
                 pass
@@ -212,7 +212,7 @@ def test_wrong_settings_are_refused_before_a_byte_is_sent(
         "PASSWORD": PASSWORD,
         "HOST": HOST,
         "PORT": port,
-        "OPTIONS": {"hostaddr": "127.0.0.1", "connect_timeout": 2, "azpg": NO_RETRY},
+        "OPTIONS": {"hostaddr": "127.0.0.1", "connect_timeout": 30, "azpg": NO_RETRY},
     }
     # The good case first: with these settings the port is reached and hears libpq's request for TLS.
     with pytest.raises(OperationalError):
@@ -269,13 +269,10 @@ def test_inspectdb_works_over_it(server: LocalPostgres, settings_for: SettingsFo
 
 @pytest.mark.skipif(not is_psycopg3, reason="Django's pool needs psycopg 3")
 def test_a_pool_has_tls_in_every_connection(server: LocalPostgres, settings_for: SettingsFor, connect: Connect) -> None:
-    wrapper = connect(settings_for(server, {"pool": {"min_size": 3, "max_size": 3, "timeout": 5}}), alias="pooled")
+    wrapper = connect(settings_for(server, {"pool": {"min_size": 3, "max_size": 3, "timeout": 60}}), alias="pooled")
     assert tls_of(wrapper) == (True, "TLSv1.3")
     query = "SELECT count(*), bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'app'"
-    end = time.monotonic() + 10
-    while (answer := server.sql(query)) != "3|t" and time.monotonic() < end:
-        time.sleep(0.05)
-    assert answer == "3|t"
+    until(lambda: server.sql(query) == "3|t")
 
 
 def test_several_hosts_fail_over(server: LocalPostgres, settings_for: SettingsFor, connect: Connect) -> None:

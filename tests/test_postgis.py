@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from demo_project.localpg import LocalPostgres
-from tests.conftest import SettingsFor
+from tests.support.settings import SettingsFor
 
 PROGRAM = """
 import json, sys

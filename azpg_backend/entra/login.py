@@ -10,20 +10,19 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from azpg_backend.entra.identity import advice, identity_of
 from azpg_backend.entra.tokens import WAIT, Keeper, Token, TokenError
-from azpg_backend.errors import causes, explain, redact
+from azpg_backend.errors import redact
 from azpg_backend.plan import hosts
 from azpg_backend.plan.decision import Plan
-
-T = TypeVar("T")
+from azpg_backend.process.memory import Kept
 
 DEFAULT_CREDENTIAL = "azure.identity.DefaultAzureCredential"
 INSTALL = 'pip install "django-azpg[entra]"'
@@ -161,27 +160,36 @@ def source_of(plan: Plan) -> Source:
     return Source(options.credential or DEFAULT_CREDENTIAL, kwargs, options.scope or cloud.scope)
 
 
-_keepers: list[tuple[Source, Keeper]] = []
-_lock = threading.Lock()
+class _Keepers:
+    """The tokens of this process, one for each source."""
+
+    def __init__(self) -> None:
+        self.known: list[tuple[Source, Keeper]] = []
+        self.lock = threading.Lock()
+
+    def in_child(self) -> _Keepers:
+        """Return the same for a forked child: tokens go on, threads and locks don't."""
+        inherited = _Keepers()
+        inherited.known = self.known
+        for _, keeper in self.known:
+            keeper.start_over()
+        return inherited
+
+    def of(self, source: Source) -> Keeper:
+        with self.lock:
+            for known, keeper in self.known:
+                if known == source:
+                    return keeper
+            keeper = Keeper(source.name, _Fetcher(source))
+            self.known.append((source, keeper))
+            return keeper
+
+    def stop(self) -> None:
+        for _, keeper in self.known:
+            keeper.stop()
 
 
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-def _keeper_of(source: Source) -> Keeper:
-    with _lock:
-        for known, keeper in _keepers:
-            if known == source:
-                return keeper
-        keeper = Keeper(source.name, _Fetcher(source))
-        _keepers.append((source, keeper))
-        return keeper
+_keepers = Kept(_Keepers, in_child=_Keepers.in_child, drop=_Keepers.stop)
 
 
 def login_for(plan: Plan, refused: str = "", wait: float = WAIT) -> tuple[str, Token]:
@@ -191,7 +199,7 @@ def login_for(plan: Plan, refused: str = "", wait: float = WAIT) -> tuple[str, T
     where there is no token to be had, and ImproperlyConfigured where the settings name no usable credential or no user
     name follows; it then says which one to put.
     """
-    token = _keeper_of(source_of(plan)).get(refused, wait)
+    token = _keepers.get().of(source_of(plan)).get(refused, wait)
     if plan.user:
         return plan.user, token
     identity = identity_of(token.text)
@@ -201,35 +209,3 @@ def login_for(plan: Plan, refused: str = "", wait: float = WAIT) -> tuple[str, T
         f"DATABASES[{plan.alias!r}]['USER'] is empty, and the role's name does not follow from the token of "
         f"{redact.printable(str(identity), 200)}. {redact.printable(advice(identity), 600)}"
     )
-
-
-def connecting(plan: Plan, connect: Callable[[str, str], T], error_class: type[Exception]) -> T:
-    """Return what connect(user, password) returns, trying exactly once more where the server refuses the token.
-
-    Raises what login_for and connect() raise; where no other token is to be had, the server's refusal.
-    """
-    user, token = login_for(plan)
-    try:
-        return connect(user, token.text)
-    except error_class as error:
-        if not _is_refusal(error):
-            raise
-        try:
-            user, fresh = login_for(plan, refused=token.text)
-        except TokenError:
-            # What the server said is the reason to look into.
-            raise error from None
-    return connect(user, fresh.text)
-
-
-def _is_refusal(error: Exception) -> bool:
-    cause = causes.cause_of(explain.driver_text(error))
-    return cause is not None and cause.code in {"login.token_failed", "login.wrong_password"}
-
-
-def forget() -> None:
-    """Forget all tokens, as in a new process."""
-    with _lock:
-        for _, keeper in _keepers:
-            keeper.stop()
-        _keepers.clear()

@@ -6,10 +6,8 @@ Nothing here knows Azure: a Keeper is given a function that fetches a token, and
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -81,10 +79,9 @@ class Keeper:
         self.name = name
         self._fetch = fetch
         self._token: Token | None = None
-        self._start_over()
-        _keepers.add(self)
+        self.start_over()
 
-    def _start_over(self) -> None:
+    def start_over(self) -> None:
         """Forget thread and locks, which don't survive a fork; the token does."""
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -181,15 +178,3 @@ class Keeper:
         if self._token is not None:
             shortest, longest = RETRY
             self._due = max(self._token.due, time.time() + min(max(self._token.left / 4, shortest), longest))
-
-
-_keepers: weakref.WeakSet[Keeper] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for keeper in _keepers:
-        keeper._start_over()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

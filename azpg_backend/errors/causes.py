@@ -1,4 +1,4 @@
-"""What libpq's and the server's words mean on Azure, and what to do about them.
+"""What a failed login's words mean on Azure, and what to do about them.
 
 While connecting, neither driver hands on an SQLSTATE (``pgcode`` and ``sqlstate`` are None), so the text is all there
 is. Each row has a test with the verbatim text. Order decides: what a server says beats what a socket says, because an
@@ -7,13 +7,20 @@ error of several lines names one address after the other and only one of them re
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import NamedTuple
 
+from azpg_backend.errors.problem import Problem
+
 
 class Cause(NamedTuple):
-    """code: the login.* code. pattern: found in the text. reason: what it means on Azure. hint: what to do.
+    """A row of the tables below.
 
+    code: the check's code.
+    pattern: a regular expression that is found in the text.
+    reason: what it means on Azure.
+    hint: what to do.
     transient: whether waiting may help (Microsoft, "Handle transient connectivity errors").
     """
 
@@ -26,63 +33,63 @@ class Cause(NamedTuple):
     def matches(self, text: str) -> bool:
         return re.search(self.pattern, text, re.IGNORECASE | re.DOTALL) is not None
 
+    def problem(self) -> Problem:
+        return Problem(self.code, self.reason, self.hint, transient=self.transient)
 
-# Put before what a credential said; the rows for it are asked first, because its words are about another server.
-_WITHOUT = "no Microsoft Entra token: .*"
 
-CAUSES = (
-    # Getting a token from Microsoft Entra
+# What a credential says when it has no token.
+TOKEN_CAUSES = (
     Cause(
         "login.token_failed",
-        _WITHOUT + r"(?:AADSTS7000215|AADSTS7000222|AADSTS700027|invalid_client)",
+        r"(?:AADSTS7000215|AADSTS7000222|AADSTS700027|invalid_client)",
         "the application's secret or certificate is wrong or has expired",
         "Make a new one (az ad app credential reset) and put it where the settings read it; or use a managed identity, "
         "which has none.",
     ),
     Cause(
         "login.token_failed",
-        _WITHOUT + r"AADSTS70021",
+        r"AADSTS70021",
         "no federated credential of the identity has this issuer, subject and audience",
         "Compare with: az identity federated-credential list. The subject of a Kubernetes service account is "
         "'system:serviceaccount:<namespace>:<name>'.",
     ),
     Cause(
         "login.token_failed",
-        _WITHOUT + r"(?:AADSTS700016|AADSTS90002|AADSTS900023|unauthorized_client)",
+        r"(?:AADSTS700016|AADSTS90002|AADSTS900023|unauthorized_client)",
         "the tenant has no such application, or there is no such tenant",
         "Check AZURE_CLIENT_ID and AZURE_TENANT_ID (or client_id and tenant_id in credential_kwargs), and that "
         "AZURE_AUTHORITY_HOST is that of your cloud.",
     ),
     Cause(
         "login.token_failed",
-        _WITHOUT + r"Token request error: \(invalid_scope\) (?:429|5\d\d|None)",
+        r"Token request error: \(invalid_scope\) (?:429|5\d\d|None)",
         "the identity endpoint of this host (App Service, Container Apps, Functions) did not answer with a token",
         "Try again shortly. If it stays so, check that the scope is that of the host's cloud and that the identity is "
         "assigned to this app: az webapp identity show.",
     ),
     Cause(
         "login.token_failed",
-        _WITHOUT + r"Token request error: \(invalid_scope\)",
+        r"Token request error: \(invalid_scope\)",
         "this app has no such identity, or the scope is of another cloud",
         "Assign the identity (az webapp identity assign); for a user-assigned one check its client id in "
         "credential_kwargs or AZURE_CLIENT_ID.",
     ),
     Cause(
         "login.token_failed",
-        _WITHOUT + r"(?:AADSTS500011|AADSTS70011|AADSTS1002012|invalid_scope|invalid_resource)",
+        r"(?:AADSTS500011|AADSTS70011|AADSTS1002012|invalid_scope|invalid_resource)",
         "Microsoft Entra knows no service of this scope in this cloud",
         "Leave OPTIONS['azpg']['scope'] out, so that it follows the host's cloud; AZURE_AUTHORITY_HOST must name the "
         "same cloud.",
     ),
     Cause(
         "login.token_failed",
-        _WITHOUT + r"(?:AADSTS700024|AADSTS50013|not within its valid time range|is this machine's clock right)",
+        r"(?:AADSTS700024|AADSTS50013|not within its valid time range|is this machine's clock right)",
         "this machine's clock differs from Microsoft's",
         "Set the clock by NTP.",
     ),
     Cause(
         "login.token_failed",
-        _WITHOUT + r"(?:No identity has been assigned|Identity not found|No User Assigned or Delegated|"
+        r"(?:No identity has been assigned|Identity not found|No User Assigned or Delegated|"
         r"no response from the IMDS|No managed identity endpoint|identity configuration not found)",
         "no credential that was tried has an identity here: the host has no managed identity (or not the one with "
         "this client_id), and nobody is signed in",
@@ -91,7 +98,7 @@ CAUSES = (
     ),
     Cause(
         "login.token_failed",
-        _WITHOUT + r"(?:no answer within|timed out|Failed to establish a new connection|Failed to resolve|"
+        r"(?:no answer within|timed out|Failed to establish a new connection|Failed to resolve|"
         r"Name or service not known|Max retries exceeded|Connection (?:refused|reset|aborted)|Cannot connect to host|"
         r"certificate verify failed|Proxy)",
         "the service that issues tokens was not reached",
@@ -100,10 +107,13 @@ CAUSES = (
     ),
     Cause(
         "login.token_failed",
-        _WITHOUT,
+        r"",
         "the credential gave no token",
         "Its own words are above. On Azure, assign a managed identity to the host; on your own machine: az login.",
     ),
+)
+# What libpq and the server say.
+CAUSES = (
     # The TLS of the connection itself
     Cause(
         "login.tls_refused",
@@ -308,6 +318,29 @@ CAUSES = (
 )
 
 
-def cause_of(text: str) -> Cause | None:
-    """Return the first row that fits an error of libpq or of the server, or None."""
-    return next((cause for cause in CAUSES if cause.matches(text)), None)
+# How both drivers name the host that a line of their text is about.
+_HOST = re.compile(r"""(?:server (?:at|on socket)|host name|host:?) ['"]([^'"]+)['"]""")
+
+
+def of_login(text: str) -> Problem | None:
+    """Return what an error of libpq or of the server means, or None if no row knows it.
+
+    One host whose failure may pass is enough to make the whole transient: the next attempt may reach that one.
+    """
+    found = next((cause for cause in CAUSES if cause.matches(text)), None)
+    if found is None:
+        return None
+    by_host: dict[str, str] = {}
+    host = ""
+    for line in text.splitlines():
+        named = _HOST.search(line)
+        host = named[1] if named else host
+        by_host[host] = f"{by_host.get(host, '')}{line}\n"
+    causes = [next((cause for cause in CAUSES if cause.matches(part)), None) for part in by_host.values()]
+    transient = found.transient or any(cause is not None and cause.transient for cause in causes)
+    return dataclasses.replace(found.problem(), transient=transient)
+
+
+def of_token(text: str) -> Problem:
+    """Return what a credential's own words mean, for a login that did not begin because there was no token."""
+    return next(cause for cause in TOKEN_CAUSES if cause.matches(text)).problem()

@@ -1,70 +1,81 @@
-"""A driver's connection error, with the reason and the way to a full diagnosis added to its text."""
+"""A driver's connection error, explained once: classified by its own words, then masked, then given a reason.
+
+What was found stays with the exception, so that nobody has to read it out of the text again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.apps import apps
 
 from azpg_backend.errors import causes, redact
+from azpg_backend.errors.problem import Problem
 
-# What stands between the driver's own words and ours.
+# Between the driver's own words and ours.
 SEPARATOR = "\n-> "
+_ATTRIBUTE = "azpg_explanation"
+_UNREADABLE = Problem(
+    "login.failed",
+    "the server refused in an encoding that psycopg2 can't read",
+    "The server's log has the reason; with lc_messages = 'C' or a UTF-8 locale it becomes readable here.",
+)
 
 
-def add_reason(error: Exception, alias: str, secrets: Iterable[str], pool_failure: str = "") -> None:
-    """Append to a driver's exception what its text means on Azure and which command tells more.
+class Explanation(NamedTuple):
+    """What is known of a failed connect.
 
-    The exception stays the same object, so that type, traceback, cause and the driver's own words are kept; a secret
-    that a server sent back in its message is masked. No connection is made to find out more.
-    pool_failure: what a pool's own attempt to connect said, which the pool's exception keeps to itself.
+    words: the driver's or the credential's own text, without secrets.
+    problem: what that means on Azure; None if no row of the tables knows it.
     """
+
+    words: str
+    problem: Problem | None
+
+    def text(self, alias: str) -> str:
+        """Return the words, the reason, and the command that tells more."""
+        reason = f"{self.problem.message}. {self.problem.hint}".strip() if self.problem else ""
+        return SEPARATOR.join(filter(None, [self.words, reason, _command(alias)]))
+
+
+def of_driver(error: BaseException, secrets: Iterable[str]) -> Explanation:
+    """Explain a driver's exception, or what psycopg2 raises for a message that is not UTF-8."""
+    known = getattr(error, _ATTRIBUTE, None) or getattr(error.__cause__, _ATTRIBUTE, None)
+    if known is not None:
+        return known  # type: ignore[no-any-return]
     text = str(error)
-    if SEPARATOR in text:
-        return
-    if not text:
-        # Some Python releases turn what psycopg2 can't decode into an empty text instead of a UnicodeDecodeError.
-        error.args = (unreadable(alias),)
-        return
-    if pool_failure:
-        text = f"{text}; the pool could not log in: {pool_failure}"
-    cause = causes.cause_of(text)
-    reason = f"{cause.reason}. {cause.hint}" if cause else ""
-    parts = [redact.without(text, secrets).rstrip("\n"), *filter(None, [reason]), _command(alias)]
-    error.args = (SEPARATOR.join(parts), *error.args[1:])
+    # Some Python releases turn what psycopg2 can't decode into an empty text instead of a UnicodeDecodeError.
+    if isinstance(error, UnicodeDecodeError) or not text:
+        return Explanation(_UNREADABLE.message, _UNREADABLE)
+    problem = causes.of_login(text)
+    return Explanation(redact.without(text, secrets).rstrip("\n"), problem)
 
 
-def driver_text(error: BaseException) -> str:
-    """Return an exception's text without what add_reason appended."""
-    return str(error).partition(SEPARATOR)[0]
+def of_token(words: str) -> Explanation:
+    """Explain why there is no token; a credential's words are masked where they arise."""
+    return Explanation(f"no Microsoft Entra token: {words}", causes.of_token(words))
 
 
-def no_token(reason: str, alias: str) -> str:
-    """Return the text for a login that did not begin, because there was no token for it."""
-    text = f"no Microsoft Entra token: {reason}"
-    cause = causes.cause_of(text)
-    meaning = f"{cause.reason}. {cause.hint}" if cause else ""
-    return SEPARATOR.join(filter(None, [text, meaning, _command(alias)]))
-
-
-def unreadable(alias: str) -> str:
-    """Return the text for a server's message that is not UTF-8."""
-    reason = "the server's log has the reason; with lc_messages = 'C' or a UTF-8 locale it becomes readable here"
-    return SEPARATOR.join(["the server refused in an encoding that psycopg2 can't read", reason, _command(alias)])
+def attach(error: Exception, explanation: Explanation, alias: str) -> None:
+    """Put an explanation into a driver's exception, which keeps its type."""
+    error.args = (explanation.text(alias), *error.args[1:])
+    setattr(error, _ATTRIBUTE, explanation)
 
 
 def secrets_of(settings_dict: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the values in an alias's settings that must never be shown.
+    """Yield the values in an alias's settings that must never be shown, as text.
 
-    Left out is what masking would only point at: a password that is part of the host's, user's or database's name, or
-    so short that it occurs in any text.
+    Left out is what a mask would only point at: a password that is part of a host's, user's or database's name, or
+    that occurs in the words of libpq and the server anyway.
     """
-    options = settings_dict.get("OPTIONS") or {}
-    public = " ".join(str(settings_dict.get(key)) for key in ("HOST", "USER", "NAME"))
+    options = settings_dict.get("OPTIONS")
+    options = options if isinstance(options, Mapping) else {}
+    public = " ".join(str(settings_dict.get(key)) for key in ("HOST", "USER", "NAME", "PORT")).lower()
     for secret in (settings_dict.get("PASSWORD"), *(options.get(keyword) for keyword in redact.SECRET_KEYWORDS)):
-        if secret and len(str(secret)) >= 4 and str(secret) not in public:
-            yield str(secret)
+        text = "" if secret is None else str(secret)
+        if len(text) >= redact.SHORTEST and text.lower() not in public and not redact.is_common(text):
+            yield text
 
 
 def _command(alias: str) -> str:

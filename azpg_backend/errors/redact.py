@@ -9,8 +9,31 @@ from collections.abc import Iterable
 MASK = "********"
 # libpq keywords that must not be shown, logged or put on a command line.
 SECRET_KEYWORDS = frozenset({"password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret"})
+# Characters below which a secret is not masked: it occurs in any text, and a mask would tell what it is.
+SHORTEST = 4
 # The start of every JSON object in base64, hence of every JSON Web Token (RFC 7519): whole, cut off, or a part of it.
 _TOKEN = re.compile(r"\beyJ[\w-]{8,}(?:\.[\w-]*){0,2}", re.ASCII)
+# The words of libpq, PostgreSQL, PgBouncer and the drivers in a failed connect. A mask for one of them, as in
+# "******** authentication failed", would tell what the password is.
+_COMMON = """
+    abnormally accepting access acquire address administrator again alert all allow already any are associated
+    at attempts attribute audience authentication available azpg_check azure bad been before between binding
+    broken by cached certificate change channel cleartext client_login_timeout clients closed command
+    configuration connection connections conninfo could data database denied detail: detected disable disabled
+    does down due either encryption entra entry eof error: exist expired failed failing failure failures
+    fatal: file for format gssapi handshake has hello hint: host hostaddr hostname hot ident in indicate
+    invalid is ldap log login manage.py many match may md5 means method microsoft missing mode multiple name
+    negotiation network new no non-replication not notice: number on only operation options or out parameter
+    passwd password peer permission permitted pg_hba.conf pipe please pooler port postgres postgresql prefer
+    primary privileges probably processing protocol provide query_wait_timeout radius read read-only received
+    recovery refused rejects remaining replication request requested require requirement reserved reset
+    resolution resolve resource response role roles root roots route run running sasl scram-sha-256 server
+    server_login_retry service session shutting slots socket ssl sslmode sspi standby starting startup string
+    such superuser supplied support syscall system tcp/ip temporary terminated terminating that the this timed
+    timeout tls to token too transaction translate trust trusted try unexpected unexpectedly unknown
+    unreachable unrecognized unsupported up user valid value verification verify verify-ca verify-full version
+    waiting warning: were while with wrong yet
+"""
 
 
 class Secret(str):
@@ -20,6 +43,11 @@ class Secret(str):
 
     def __repr__(self) -> str:
         return repr(MASK)
+
+
+def is_common(secret: str) -> bool:
+    """Whether a secret is part of the words that every failed connect may contain."""
+    return any(secret.lower() in word for word in _COMMON.split())
 
 
 def printable(text: str, limit: int = 500) -> str:

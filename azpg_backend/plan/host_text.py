@@ -99,8 +99,8 @@ def address(text: str) -> Objection:
     """Judge hostaddr, a list with commas included."""
     for item in text.split(","):
         if item and not hosts.is_ip_address(item):
-            shown = repr(item) if re.fullmatch(r"[\w.-]{1,253}", item) else "what it holds (not shown)"
-            return f"is no list of addresses: {shown} is not an IP address", "Write addresses; names belong in HOST."
+            shown = repr(item) if re.fullmatch(r"[\w.-]{1,253}", item) else "(not shown)"
+            return f"does not fit: hostaddr {shown} is not an IP address", "Write addresses; names belong in HOST."
     return None
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from tests.diagnosis.cases import LOGIN_TEXTS, TLS_CASES
-from tests.diagnosis.chains import CASES
-from tests.diagnosis.conftest import DOCUMENT
+from tests.support.cases import LOGIN_TEXTS, TLS_CASES
+from tests.support.chains import CASES
+from tests.support.diagnosis import DOCUMENT
 
 
 def test_the_document_has_every_scenario_with_its_code() -> None:

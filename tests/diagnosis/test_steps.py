@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.utils import OperationalError
 
 from azpg_backend import trust
 from azpg_backend.diagnosis.report import STEPS, Status
+from azpg_backend.plan import hosts
 from demo_project.localpg import Authority, Chain, LocalPostgres, azure_chain
-from demo_project.localpg.certificates import Profile, key_pem, new_key, pem
-from tests import servers
-from tests.conftest import HOST, SettingsFor
-from tests.diagnosis.cases import LOGIN_TEXTS, TLS_CASES
-from tests.diagnosis.conftest import Check, Scenarios, codes
+from demo_project.localpg.certificates import SERVER_AUTH, Profile, key_pem, new_key, pem
+from tests.support import servers
+from tests.support.cases import LOGIN_TEXTS, TLS_CASES
+from tests.support.diagnosis import Check, Scenarios, codes
+from tests.support.settings import HOST, SettingsFor
 
 AtPort = Callable[..., dict[str, Any]]
 
@@ -260,11 +261,11 @@ def test_a_name_server_that_never_answers(at_port: AtPort, check: Check, monkeyp
     settings = at_port(5432)
     del settings["OPTIONS"]["hostaddr"]
     waiting = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: waiting.wait(30))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: waiting.wait(60))
     steps = check(settings, timeout=0.5)
     waiting.set()
     assert codes(steps) == ["dns.timeout"]
-    assert steps["dns"].duration_ms < 3000
+    assert steps["dns"].duration_ms < 30_000
 
 
 # tcp
@@ -282,8 +283,10 @@ def test_a_port_that_drops_packets(at_port: AtPort, check: Check) -> None:
 
 
 def test_a_closed_pgbouncer_port_is_named(at_port: AtPort, check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {**at_port(6432), "DISABLE_SERVER_SIDE_CURSORS": True}
-    steps = check(settings)
+    # The real one may be in use on this machine.
+    port = servers.closed_port()
+    monkeypatch.setattr(hosts, "PGBOUNCER_PORTS", {port})
+    steps = check({**at_port(port), "DISABLE_SERVER_SIDE_CURSORS": True})
     assert codes(steps) == ["tcp.refused"]
     assert "pgbouncer.enabled" in (steps["tcp"].hint or "")
 
@@ -308,30 +311,31 @@ def test_a_path_that_fails(
 # tls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TLS_CASES)
 def test_servers_that_fail_at_tls(at_port: AtPort, check: Check, connect: Any, scenarios: Scenarios, name: str) -> None:
     behave, code, part = TLS_CASES[name]
     with servers.listening(behave) as port:
-        steps = check(at_port(port), timeout=1)
+        steps = check(at_port(port), timeout=2 if code == "tls.timeout" else 30)
         with pytest.raises(OperationalError) as caught:
             connect(at_port(port, connect_timeout=2)).cursor()
     assert codes(steps) == [code]
     assert part in steps["tls"].message
     assert "\x1b" not in steps["tls"].message
-    assert steps["tls"].duration_ms < 4000
+    assert steps["tls"].duration_ms < 25_000
     assert steps["certificate"].status is Status.SKIP
     scenarios.add("Before TLS", name, code, caught.value)
 
 
 def test_a_server_with_only_old_tls(at_port: AtPort, check: Check, chain: Chain) -> None:
-    good = servers.TLSServer(chain.server_pem, chain.key_pem)
+    good = servers.TLSServer(chain.server_pem, chain.key_pem, then=servers.closing)
     with servers.listening(good) as port:
-        assert check(at_port(port), timeout=1)["tls"].code == "tls.ok"
+        assert check(at_port(port))["tls"].code == "tls.ok"
     old = servers.TLSServer(
         chain.server_pem, chain.key_pem, maximum=ssl.TLSVersion.TLSv1_1, ciphers="DEFAULT:@SECLEVEL=0"
     )
     with servers.listening(old) as port:
-        assert codes(check(at_port(port), timeout=1)) == ["tls.protocol_version"]
+        assert codes(check(at_port(port))) == ["tls.protocol_version"]
 
 
 def test_no_cipher_in_common(at_port: AtPort, check: Check, chain: Chain) -> None:
@@ -339,7 +343,7 @@ def test_no_cipher_in_common(at_port: AtPort, check: Check, chain: Chain) -> Non
         chain.server_pem, chain.key_pem, maximum=ssl.TLSVersion.TLSv1_2, ciphers="ECDHE-ECDSA-NULL-SHA:@SECLEVEL=0"
     )
     with servers.listening(server) as port:
-        assert codes(check(at_port(port), timeout=1)) == ["tls.handshake_failed"]
+        assert codes(check(at_port(port))) == ["tls.handshake_failed"]
 
 
 # login
@@ -352,7 +356,7 @@ def test_what_a_server_says_at_login(
     """The verbatim texts of PostgreSQL, PgBouncer and Azure, sent by a server over real TLS."""
     answer = servers.logging_in(servers.error_response(text))
     with servers.listening(servers.TLSServer(chain.server_pem, chain.key_pem, then=answer)) as port:
-        steps = check(at_port(port), timeout=3)
+        steps = check(at_port(port))
         with pytest.raises(OperationalError) as caught:
             connect(at_port(port)).cursor()
     scenarios.add("Logging in", "the server says so", code, caught.value)
@@ -363,20 +367,22 @@ def test_what_a_server_says_at_login(
 
 
 def test_a_server_that_closes_after_tls(at_port: AtPort, check: Check, chain: Chain) -> None:
-    server = servers.TLSServer(chain.server_pem, chain.key_pem, then=lambda visitor: None)
+    server = servers.TLSServer(chain.server_pem, chain.key_pem, then=servers.closing)
     with servers.listening(server) as port:
-        steps = check(at_port(port), timeout=3)
+        steps = check(at_port(port))
     assert codes(steps) == ["login.failed"]
     assert "cut" in (steps["login"].hint or "")
 
 
+@pytest.mark.slow
 def test_a_server_that_never_ends_the_login(at_port: AtPort, check: Check, chain: Chain) -> None:
     with servers.listening(servers.TLSServer(chain.server_pem, chain.key_pem)) as port:
-        steps = check(at_port(port), timeout=2)
+        steps = check(at_port(port), timeout=3)
     assert codes(steps) == ["login.timeout"]
-    assert steps["login"].duration_ms < 5000
+    assert steps["login"].duration_ms < 30_000
 
 
+@pytest.mark.slow
 def test_a_flood_of_notices_does_not_hold_the_check(at_port: AtPort, check: Check, chain: Chain) -> None:
     """libpq's connect_timeout does not run out while bytes keep coming."""
     notice = servers.error_response("patience", "00000").replace(b"E", b"N", 1)
@@ -384,20 +390,20 @@ def test_a_flood_of_notices_does_not_hold_the_check(at_port: AtPort, check: Chec
     def flood(visitor: socket.socket) -> None:
         visitor.recv(4096)
         visitor.sendall(b"R" + struct.pack("!ii", 8, 0))
-        for _ in range(100):
+        for _ in range(600):
             visitor.sendall(notice)
             threading.Event().wait(0.1)
 
     with servers.listening(servers.TLSServer(chain.server_pem, chain.key_pem, then=flood)) as port:
-        steps = check(at_port(port), timeout=1)
+        steps = check(at_port(port), timeout=3)
     assert codes(steps) == ["login.timeout"]
-    assert steps["login"].duration_ms < 4000
+    assert steps["login"].duration_ms < 30_000
 
 
 def test_a_message_in_another_encoding(at_port: AtPort, check: Check, chain: Chain) -> None:
     answer = servers.logging_in(servers.error_response("verweigert f?r").replace(b"?", b"\xfc"))
     with servers.listening(servers.TLSServer(chain.server_pem, chain.key_pem, then=answer)) as port:
-        steps = check(at_port(port), timeout=3)
+        steps = check(at_port(port))
     assert codes(steps) == ["login.failed"]
     assert ("verweigert" if is_psycopg3 else "encoding") in steps["login"].message
 
@@ -430,7 +436,7 @@ def test_a_server_that_changes_its_certificate(at_port: AtPort, check: Check, ch
         (nodes.pop(0) if len(nodes) > 1 else nodes[0])(visitor)
 
     with servers.listening(behave) as port:
-        steps = check(at_port(port), timeout=3)
+        steps = check(at_port(port))
     assert codes(steps) == ["login.tls_refused"]
     assert steps["certificate"].status is Status.PASS
 
@@ -511,11 +517,30 @@ def test_sha_of_digest_is_what_the_certificate_has(
     assert row["sha256"] == chain.leaf.fingerprint(hashes.SHA256()).hex()
 
 
-def test_the_key_of_another_certificate_is_no_pass(at_port: AtPort, check: Check, chain: Chain) -> None:
-    """A server of one's own with RSA instead of EC is fine too."""
+def test_a_server_with_an_rsa_key(at_port: AtPort, check: Check, chain: Chain) -> None:
     key = new_key(2048)
     leaf = chain.issuing.issue(HOST, key, Profile(names=(HOST,)))
     certificates = pem(leaf, chain.issuing.certificate, chain.cross_signed.certificate)
-    with servers.listening(servers.TLSServer(certificates, key_pem(key))) as port:
-        steps = check(at_port(port), timeout=1)
+    with servers.listening(servers.TLSServer(certificates, key_pem(key), then=servers.closing)) as port:
+        steps = check(at_port(port))
     assert steps["certificate"].code == "certificate.ok"
+
+
+def test_the_key_of_another_certificate_is_no_pass(at_port: AtPort, check: Check, chain: Chain) -> None:
+    """Somebody who shows the right certificate, but can't sign with its key."""
+    while True:
+        key = new_key()
+        own = chain.issuing.issue(HOST, key, Profile(names=(HOST,), purposes=SERVER_AUTH))
+        shown, sent = (each.public_bytes(serialization.Encoding.DER) for each in (chain.leaf, own))
+        if len(shown) == len(sent):
+            break
+    certificates = pem(own, chain.issuing.certificate, chain.cross_signed.certificate)
+    # Only up to TLS 1.2 does a certificate travel in the clear, where it can be replaced.
+    server = servers.TLSServer(certificates, key_pem(key), then=servers.closing, maximum=ssl.TLSVersion.TLSv1_2)
+    with servers.listening(server) as port:
+        assert check(at_port(port))["certificate"].code == "certificate.ok"
+        with servers.listening(servers.replacing(port, sent, shown)) as impostor:
+            steps = check(at_port(impostor))
+    assert codes(steps) == ["tls.handshake_failed"]
+    assert "signature" in steps["tls"].message
+    assert steps["certificate"].status is Status.SKIP

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from azpg_backend.entra import login
+from azpg_backend.process import memory
 from demo_project.localpg import Chain, LocalPostgres
-from tests.conftest import HOST
-from tests.entra.gateway import Gateway, gateway
-from tests.entra.standins import HEADER, Issuer, serving
-
-MANAGED = {"auth": "entra", "credential": "azure.identity.ManagedIdentityCredential"}
+from tests.support.gateway import Gateway, gateway
+from tests.support.settings import EntraSettings, entra_settings_at
+from tests.support.standins import HEADER, Issuer, serving
 
 
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
     """Every test begins without any token, and none is renewed after it: msal would ask the next test's endpoint."""
     yield
-    login.forget()
+    memory.forget()
 
 
 @pytest.fixture
@@ -51,25 +49,9 @@ def azure(issuer: Issuer, token_server: LocalPostgres, chain: Chain) -> Iterator
         yield running
 
 
-EntraSettings = Callable[..., dict[str, Any]]
-
-
-def settings_at(port: int, root_file: str, azpg: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
-    """Return settings for a port of this machine; azpg replaces parts of OPTIONS["azpg"]."""
-    path = {"hostaddr": "127.0.0.1", "sslrootcert": root_file}
-    return {
-        "ENGINE": "azpg_backend",
-        "NAME": "app",
-        "USER": "app",
-        "HOST": HOST,
-        "PORT": port,
-        "OPTIONS": {**path, "azpg": {**MANAGED, **(azpg or {})}, **options},
-    }
-
-
 @pytest.fixture
 def entra_settings(root_file: str) -> EntraSettings:
     def make(port: int, azpg: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
-        return settings_at(port, root_file, azpg, **options)
+        return entra_settings_at(port, root_file, azpg, **options)
 
     return make

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-import ssl
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from demo_project.localpg import Chain, LocalPostgres
-from tests.entra.conftest import EntraSettings
-from tests.entra.gateway import gateway
-from tests.entra.standins import HEADER, TENANT, UAMI, Issuer, jwt, serving
-from tests.entra.test_check import step
+from tests.support.diagnosis import step
+from tests.support.gateway import gateway
+from tests.support.https import certified
+from tests.support.settings import EntraSettings
+from tests.support.standins import HEADER, TENANT, UAMI, Issuer, jwt, serving
 
 DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "entra.md").read_text("utf-8")
 SITE = "/subscriptions/0/resourcegroups/demo/providers/Microsoft.Web/sites/"
@@ -64,10 +63,8 @@ def azure_server(chain: Chain) -> Iterator[LocalPostgres]:
 @pytest.fixture
 def login_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
     """Every way by which azure-identity gets a token, each answered by a stand-in: the host's endpoint, and Entra's."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
+    context, root_pem = certified("localhost")
+    (tmp_path / "ca.pem").write_text(root_pem)
     (tmp_path / "federated").write_text(jwt({"sub": "system:serviceaccount:app:app"}))
     issuer = Issuer()
     with serving(issuer, context):

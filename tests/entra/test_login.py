@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import ssl
 import subprocess
 import sys
 import time
@@ -12,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-import trustme
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import connections
@@ -22,18 +20,14 @@ from azpg_backend.client import DatabaseClient
 from azpg_backend.entra import login
 from azpg_backend.plan import decision
 from demo_project.localpg import Chain, LocalPostgres
-from tests.entra.conftest import EntraSettings
-from tests.entra.gateway import Gateway, gateway
-from tests.entra.standins import TENANT, UAMI, Issuer, jwt, serving
-from tests.test_secrets import outputs
+from tests.support.gateway import Gateway, gateway
+from tests.support.https import certified
+from tests.support.outputs import outputs
+from tests.support.settings import EntraSettings
+from tests.support.sql import user_of
+from tests.support.standins import TENANT, UAMI, Issuer, jwt, serving
 
 Connect = Callable[..., Any]
-
-
-def user_of(wrapper: Any) -> str:
-    with wrapper.cursor() as cursor:
-        cursor.execute("SELECT current_user")
-        return str(cursor.fetchone()[0])
 
 
 @pytest.mark.parametrize("size", [1500, 4000])
@@ -80,10 +74,8 @@ def test_a_service_principal_and_workload_identity_over_https(
     tmp_path: Any,
     kind: str,
 ) -> None:
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
+    context, root_pem = certified("localhost")
+    (tmp_path / "ca.pem").write_text(root_pem)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
     with serving(Issuer(claims={"": {"appid": "app-id", "idtyp": "app"}}), context) as issuer:
         monkeypatch.setenv("AZURE_AUTHORITY_HOST", issuer.url)

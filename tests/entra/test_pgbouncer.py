@@ -10,10 +10,10 @@ from django.db import connections, transaction
 from azpg_backend.plan import hosts
 from demo_project.localpg import LocalPostgres
 from demo_project.notes.models import Note
-from tests.entra.conftest import EntraSettings
-from tests.entra.standins import UAMI, Issuer, jwt
-from tests.entra.test_check import step
-from tests.pgbouncer import PgBouncer, needs_pgbouncer
+from tests.support.diagnosis import step
+from tests.support.pgbouncer import PgBouncer, needs_pgbouncer
+from tests.support.settings import EntraSettings
+from tests.support.standins import UAMI, Issuer, jwt
 
 pytestmark = needs_pgbouncer
 

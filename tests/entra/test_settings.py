@@ -9,7 +9,7 @@ import pytest
 from azpg_backend.errors import causes
 from azpg_backend.plan import decision
 from azpg_backend.plan.decision import Plan
-from tests.conftest import HOST
+from tests.support.settings import HOST
 
 
 def planned(environ: dict[str, str] | None = None, azpg: dict[str, Any] | None = None, **changes: Any) -> Plan:
@@ -123,7 +123,7 @@ def test_a_plan_knows_whose_login_it_is(changes: dict[str, Any], user: str) -> N
     ],
 )
 def test_what_a_credential_says_is_put_into_words(said: str, words: str) -> None:
-    cause = causes.cause_of(f"no Microsoft Entra token: {said}")
+    cause = causes.of_token(said)
     assert cause is not None
     assert cause.code == "login.token_failed"
     assert words in f"{cause.reason}. {cause.hint}"

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from demo_project.localpg import Chain, LocalPostgres
 from demo_project.localpg.binaries import find_binaries, program
-from tests.conftest import HOST
-
-Ask = Callable[..., str]
-
-APP_PASSWORD = "it's \\ \" :secret"
-DEBIAN = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
-DISTRIBUTIONS = {"found": None, **({f"Debian's {DEBIAN.parent.name}": DEBIAN} if DEBIAN else {})}
-
-
-class Refused(Exception):
-    """psql could not connect, or the server refused the statement."""
+from tests.support.psql import APP_PASSWORD, DISTRIBUTIONS, Ask, Refused
+from tests.support.settings import HOST
 
 
 @pytest.fixture(scope="module", params=DISTRIBUTIONS)

@@ -103,6 +103,7 @@ def test_the_newest_of_debian_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert find_binaries() == made[1]
 
 
+@pytest.mark.server
 @posix_only
 def test_a_server_without_tls(chain: Chain, tmp_path: Path) -> None:
     made = distribution(
@@ -128,6 +129,8 @@ def test_programs_that_nobody_can_run(chain: Chain, tmp_path: Path) -> None:
         LocalPostgres(chain, bin_dir=made).__enter__()
 
 
+@pytest.mark.server
+@pytest.mark.slow
 @needs_root
 def test_a_distribution_that_only_root_reaches(chain: Chain, tmp_path: Path) -> None:
     if not (find_binaries().parent / "share" / "postgres.bki").exists():
@@ -152,6 +155,8 @@ def test_no_ordinary_account(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> N
         LocalPostgres(chain)
 
 
+@pytest.mark.server
+@pytest.mark.slow
 @needs_root
 def test_nobody_where_there_is_no_postgres(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     import pwd
@@ -176,6 +181,8 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.server
+@pytest.mark.slow
 @posix_only
 def test_the_socket_is_used(chain: Chain, temporary: Path) -> None:
     with LocalPostgres(chain) as running:
@@ -184,6 +191,8 @@ def test_the_socket_is_used(chain: Chain, temporary: Path) -> None:
         assert running.sql("SELECT inet_server_addr() IS NULL") == "t"
 
 
+@pytest.mark.server
+@pytest.mark.slow
 @posix_only
 @pytest.mark.parametrize("length", [60, 90, 200])
 def test_a_path_too_long_for_a_socket(
@@ -199,6 +208,8 @@ def test_a_path_too_long_for_a_socket(
         assert running.sql("SHOW max_connections") == "20"
 
 
+@pytest.mark.server
+@pytest.mark.slow
 @posix_only
 @pytest.mark.parametrize(("name", "fits"), [("it's a \\ té", True), ("one, two", False), ('a "b" c', False)])
 def test_a_path_of_awkward_characters(
@@ -212,6 +223,8 @@ def test_a_path_of_awkward_characters(
         assert running.sql("SELECT 1") == "1"
 
 
+@pytest.mark.server
+@pytest.mark.slow
 @needs_root
 def test_a_temporary_folder_that_only_root_may_enter(
     chain: Chain, temporary: Path, monkeypatch: pytest.MonkeyPatch
@@ -224,6 +237,8 @@ def test_a_temporary_folder_that_only_root_may_enter(
         assert list(closed.iterdir()) == []
 
 
+@pytest.mark.server
+@pytest.mark.slow
 def test_the_environment_does_not_reach_it(chain: Chain, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".postgresql").mkdir()
     (tmp_path / ".postgresql" / "root.crt").write_text("no certificate")

@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from demo_project.localpg import Authority, Chain, azure_chain
 from demo_project.localpg.certificates import Key, key_pem, new_key, pem, subject_alternative_name
-from tests.conftest import HOST
+from tests.support.settings import HOST
 
 Presented = tuple[str, str, str]
 CLIENT_AUTH = (ExtendedKeyUsageOID.CLIENT_AUTH,)

@@ -16,12 +16,18 @@ import pytest
 
 from demo_project.localpg.processes import shielded
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
+    pytest.mark.server,
+    pytest.mark.slow,
+]
 
 ROOT = Path(__file__).parents[2]
 HEAD = """
 import os, signal, sys, time
 from demo_project.localpg import LocalPostgres, azure_chain
+# As in a terminal, although nohup and scripts' background jobs ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 server = LocalPostgres(azure_chain())
 """
@@ -72,7 +78,7 @@ def working_in(base: Path) -> list[str]:
 
 def assert_nothing_is_left(base: Path) -> None:
     # A process that was told to end takes a moment.
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while (working_in(base) or list(base.iterdir())) and time.monotonic() < end:
         time.sleep(0.05)
     assert working_in(base) == []
@@ -80,12 +86,12 @@ def assert_nothing_is_left(base: Path) -> None:
 
 
 def test_it_is_seen_while_it_runs(begin: Begin, base: Path) -> None:
-    process = begin(BLOCK + "sys.stdin.read() or time.sleep(60)")
+    process = begin(BLOCK + "time.sleep(600)")
     assert process.stdout and process.stdout.readline() == "up\n"
     assert any("postgres" in each for each in working_in(base))
     assert [each.name.startswith("azpg-") for each in base.iterdir()] == [True]
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 143
+    assert process.wait(90) == 143
     assert_nothing_is_left(base)
 
 
@@ -103,7 +109,7 @@ ENDINGS = {
 @pytest.mark.parametrize("name", ENDINGS)
 def test_endings(begin: Begin, base: Path, name: str) -> None:
     script, status = ENDINGS[name]
-    assert begin("sys.stderr = open(os.devnull, 'w')\n" + script).wait(30) == status
+    assert begin("sys.stderr = open(os.devnull, 'w')\n" + script).wait(90) == status
     assert_nothing_is_left(base)
 
 
@@ -122,12 +128,21 @@ def interrupt():
 threading.Thread(target=interrupt).start()
 sys.stderr = open(os.devnull, 'w')
 with server:
-    time.sleep(60)
+    time.sleep(600)
 """
-    assert begin(script).wait(30) != 0
+    assert begin(script).wait(90) != 0
     assert_nothing_is_left(base)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let SIGINT interrupt, although nohup and scripts' background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_shielded_work_is_done_before_the_interruption_counts() -> None:
     done = []
 

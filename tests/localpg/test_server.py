@@ -15,8 +15,10 @@ import pytest
 
 from demo_project.localpg import Authority, Chain, LocalPostgres, LocalPostgresError, azure_chain, server
 from demo_project.localpg.binaries import find_binaries, program
-from tests.conftest import HOST
-from tests.localpg.conftest import APP_PASSWORD, Ask, Refused
+from tests.support.psql import APP_PASSWORD, Ask, Refused
+from tests.support.settings import HOST
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 OWN_TLS = "SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 STARTED = "SELECT pg_postmaster_start_time()"
@@ -211,10 +213,10 @@ def test_clients_lose_their_connection(local: LocalPostgres, session: subprocess
 def test_smart_waits_for_clients(
     local: LocalPostgres, session: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "STOP_TIMEOUT", 0.5)
+    monkeypatch.setattr(server, "STOP_TIMEOUT", 2)
     started = time.monotonic()
     local.stop("smart")
-    assert time.monotonic() - started >= 0.5
+    assert time.monotonic() - started >= 2
     assert not local.running
     monkeypatch.undo()
     local.start()
@@ -237,7 +239,7 @@ def test_killed_while_it_works(chain: Chain) -> None:
         assert not running.running
         running.start()
         assert running.sql("SELECT number FROM kept") == "7"
-        assert busy.wait(5) != 0
+        assert busy.wait(60) != 0
 
 
 # Not starting

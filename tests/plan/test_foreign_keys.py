@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.plan.support import ids, only, planned
+from tests.support.plans import ids, only, planned
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.plan.support import HOST, ids, only, planned
+from tests.support.plans import HOST, ids, only, planned
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.db import connections
 from django.db.utils import OperationalError
 
-from tests.plan.support import HOST, ids, only, planned
+from tests.support.plans import HOST, ids, only, planned
 
 Databases = Callable[..., None]
 EMPTY = {"ENGINE": "azpg_backend", "NAME": "", "USER": "", "PASSWORD": "", "HOST": "", "PORT": ""}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from azpg_backend.plan.decision import decide
-from tests.plan.support import HOST, planned
+from tests.support.plans import HOST, planned
 
 READER = "mydemoserver.reader.postgres.database.azure.com"
 

@@ -12,7 +12,7 @@ from azpg_backend.client import DatabaseClient, shown_command
 from azpg_backend.errors.problem import Severity
 from azpg_backend.plan import hosts, libpq
 from azpg_backend.trust import manifest
-from tests.plan.support import HOST, ids, only, planned
+from tests.support.plans import HOST, ids, only, planned
 
 LOCAL = {"azpg": {"plaintext_on_loopback": True}}
 

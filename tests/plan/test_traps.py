@@ -8,7 +8,7 @@ import pytest
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
 from azpg_backend.plan import traps
-from tests.plan.support import ids, only, planned
+from tests.support.plans import ids, only, planned
 
 needs_a_pool = pytest.mark.skipif(not is_psycopg3, reason="Django's pool needs psycopg 3")
 CHECKED = {"CONN_HEALTH_CHECKS": True}

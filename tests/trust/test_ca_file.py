@@ -209,6 +209,7 @@ def _add(path: str) -> int:
     return len(ca_file.add_roots(path, manifest.bundled()))
 
 
+@pytest.mark.slow
 def test_sixteen_processes_at_once(tmp_path: Path) -> None:
     path = tmp_path / "new" / "azure.pem"
     own = tmp_path / "own.pem"

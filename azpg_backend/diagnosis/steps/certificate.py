@@ -67,7 +67,7 @@ def libpq_accepts(context: Context, endpoint: Endpoint) -> bool:
     try:
         database.connect(**params).close()
     except database.Error as error:
-        cause = causes.cause_of(str(error))
+        cause = causes.of_login(str(error))
         # Only an answer from beyond TLS shows that libpq got there.
         return (
             cause is not None

@@ -11,16 +11,17 @@ from azpg_backend.diagnosis.context import Context
 from azpg_backend.diagnosis.report import StepResult, failed, passed
 from azpg_backend.entra import identity, login
 from azpg_backend.entra.tokens import Token, TokenError
-from azpg_backend.errors import causes, explain
-from azpg_backend.errors.redact import printable, without
+from azpg_backend.errors import explain
+from azpg_backend.errors.explain import Explanation
+from azpg_backend.errors.problem import Problem
+from azpg_backend.errors.redact import printable
 from azpg_backend.plan import hosts
 
 # Bytes of a password that PgBouncer takes in releases up to 1.25 (MAX_PASSWORD in its include/bouncer.h, less the
 # final NUL).
 _PGBOUNCER_PASSWORD = 2047
-_TOO_LONG = causes.Cause(
+_TOO_LONG = Problem(
     "login.token_failed",
-    "",
     "the token is longer than the 2047 bytes that PgBouncer up to release 1.25 takes of a password",
     "Use port 5432, or an identity in fewer groups: a managed identity's token is short.",
 )
@@ -36,7 +37,7 @@ def run(context: Context) -> StepResult:
         try:
             detail["user"], token = login.login_for(context.plan, wait=context.timeout)
         except TokenError as error:
-            return _refused(f"no Microsoft Entra token: {error}", secrets, detail)
+            return _refused(explain.of_token(str(error)), detail)
         except ImproperlyConfigured as error:
             return failed("login.token_failed", printable(str(error), 800), None, **detail)
         secrets.append(token.text)
@@ -49,7 +50,8 @@ def run(context: Context) -> StepResult:
     except Error as error:
         if wrapper.connection is None:
             too_long = token is not None and _too_long_for_pgbouncer(context, token)
-            return _refused(explain.driver_text(error), secrets, detail, _TOO_LONG if too_long else None)
+            explanation = explain.of_driver(error, secrets)
+            return _refused(explanation._replace(problem=_TOO_LONG) if too_long else explanation, detail)
         # It got in; what Django does first on a new connection went wrong, which is the session step's to tell.
         context.session_error = error
     info = wrapper.connection.info
@@ -86,12 +88,12 @@ def _too_long_for_pgbouncer(context: Context, token: Token) -> bool:
     return pooled and len(token.text) > _PGBOUNCER_PASSWORD
 
 
-def _refused(text: str, secrets: list[str], detail: dict[str, Any], cause: causes.Cause | None = None) -> StepResult:
-    said = printable(without(text, secrets), 1500)
+def _refused(explanation: Explanation, detail: dict[str, Any]) -> StepResult:
+    said = printable(explanation.words, 1500)
     if "token" in detail:
         said = f"{said} (sent: {_in_words(detail['token'])})"
-    cause = cause or causes.cause_of(text)
-    if cause is None:
+    problem = explanation.problem
+    if problem is None:
         hint = "This text is libpq's or the server's own; search for it in PostgreSQL's documentation."
         return failed("login.failed", said, hint, **detail)
-    return failed(cause.code, said, f"That means: {cause.reason}. {cause.hint}", **detail)
+    return failed(problem.code, said, f"That means: {problem.message}. {problem.hint}", **detail)

@@ -15,11 +15,9 @@ from django.db.utils import DatabaseError, OperationalError
 
 from demo_project.localpg import LocalPostgres
 from demo_project.notes.models import Note
-from tests.conftest import Settings, SettingsFor
-from tests.diagnosis.conftest import Check, check, codes, report
-from tests.pgbouncer import PgBouncer, needs_pgbouncer
-
-__all__ = ["check", "report"]
+from tests.support.diagnosis import Check, codes
+from tests.support.pgbouncer import PgBouncer, needs_pgbouncer
+from tests.support.settings import Settings, SettingsFor
 
 pytestmark = needs_pgbouncer
 
@@ -59,11 +57,13 @@ def test_later_connections_work_where_pgbouncer_is_too_old_for_direct_tls(pooled
         with wrapper.cursor() as cursor:
             cursor.execute("SELECT 1")
         wrapper.close()
-        assert time.monotonic() - started < 5
+        # A silent end would keep it for the whole connect_timeout.
+        assert time.monotonic() - started < 10
     started = time.monotonic()
     wrapper = connect(pooled)
     wrapper.ensure_connection()
-    assert time.monotonic() - started < 1
+    # A direct attempt waits for 3 s.
+    assert time.monotonic() - started < 3
 
 
 @pytest.fixture

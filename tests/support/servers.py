@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
+import functools
 import socket
 import ssl
 import struct
+import sys
 import tempfile
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 Behaviour = Callable[[socket.socket], object]
 
@@ -82,15 +87,54 @@ def carry(visitor: socket.socket, port: int, gate: threading.Event | None = None
         pump(visitor, upstream, gate)
 
 
+def replacing(port: int, sent: bytes, shown: bytes) -> Behaviour:
+    """Carry a visitor's bytes to a server on this machine and back, with some that the server sends replaced."""
+
+    def behave(visitor: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as upstream:
+            threading.Thread(target=pump, args=(visitor, upstream), daemon=True).start()
+            held = b""
+            while data := upstream.recv(65536):
+                held += data
+                # The first byte is the answer to the request for TLS; the rest waits until all is there.
+                if held == b"S" or sent in held:
+                    visitor.sendall(held.replace(sent, shown))
+                    held = b""
+            visitor.sendall(held)
+
+    return behave
+
+
+# asm-generic/socket.h; Python has no names for them.
+_SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
+
+
+def drop_packets(each: socket.socket) -> None:
+    """Let a socket drop every packet before TCP sees it (Linux). Raises OSError."""
+    # A program for the kernel's packet filter, of one instruction: keep 0 bytes.
+    drop = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
+    each.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(drop)))
+
+
+def may_drop_packets() -> bool:
+    """Whether this system has such filters, and this account may use them."""
+    with socket.socket() as probe:
+        try:
+            drop_packets(probe)
+        except OSError:
+            return False
+    return sys.platform == "linux"
+
+
+needs_silence = pytest.mark.skipif(not may_drop_packets(), reason="no socket filter for this system or account")
+
+
 class Relay:
     """A path to a server on this machine, which can be cut or go silent. A context manager.
 
     Silence is the kernel's (Linux): the sockets on this side drop every packet before TCP sees it, so that nothing is
     acknowledged, neither data nor a probe nor the start of a connection, and packets sent again get through afterwards.
     """
-
-    # asm-generic/socket.h; Python has no names for them.
-    _SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -135,24 +179,28 @@ class Relay:
     def silence(self) -> None:
         """Let every packet vanish, from now on."""
         self._open.clear()
-        # A program for the kernel's packet filter, of one instruction: keep 0 bytes.
-        drop = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
-        program = struct.pack("HP", 1, ctypes.addressof(drop))
         for each in (self._listener, *self._visitors):
             with contextlib.suppress(OSError):
-                each.setsockopt(socket.SOL_SOCKET, self._SO_ATTACH_FILTER, program)
+                drop_packets(each)
 
     def resume(self) -> None:
         for each in (self._listener, *self._visitors):
             with contextlib.suppress(OSError):
-                each.setsockopt(socket.SOL_SOCKET, self._SO_DETACH_FILTER, 0)
+                each.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
         self._open.set()
 
 
 def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port at which nobody listens, and that nobody else gets while this process lives."""
+    return int(_bound().getsockname()[1])
+
+
+@functools.cache
+def _bound() -> socket.socket:
+    holder = socket.socket()
+    holder.bind(("127.0.0.1", 0))
+    atexit.register(holder.close)
+    return holder
 
 
 def request(visitor: socket.socket) -> bytes:
@@ -180,6 +228,10 @@ def answering(*answers: bytes, then: Behaviour | None = None) -> Behaviour:
         (then or silent)(visitor)
 
     return behave
+
+
+def closing(visitor: socket.socket) -> None:
+    """Say nothing and hang up."""
 
 
 def silent(visitor: socket.socket) -> None:

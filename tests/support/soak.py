@@ -1,4 +1,4 @@
-"""Log in again and again while tokens of two seconds come and go: ``python -m tests.entra.soak --seconds 3600``.
+"""Log in again and again while tokens of four seconds come and go: ``python -m tests.support.soak --seconds 3600``.
 
 As under gunicorn with --preload: a parent that has a token forks workers, each logs in from several threads (and from
 a pool, with psycopg 3), and workers are replaced all the time. Exit status 1 where a login failed.
@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from demo_project.localpg import LocalPostgres, azure_chain
-from tests.conftest import HOST
-from tests.entra.conftest import settings_at
-from tests.entra.gateway import Gateway, gateway
-from tests.entra.standins import HEADER, Issuer, serving
+from tests.support.gateway import Gateway, gateway
+from tests.support.settings import HOST, entra_settings_at
+from tests.support.standins import HEADER, Issuer, serving
 
 # Seconds.
-TOKEN_LIFE = 2.0
+TOKEN_LIFE = 4.0
 WORKER_LIFE = 7.0
 WORKERS = 2
 THREADS = 2
@@ -52,13 +51,13 @@ class Count:
 
 def soak(azure: Gateway, settings: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Run the parent and its workers in a process of their own, and return what it and the gateway counted."""
-    command = [sys.executable, "-m", "tests.entra.soak", "--parent", json.dumps(settings), "--seconds", str(seconds)]
+    command = [sys.executable, "-m", "tests.support.soak", "--parent", json.dumps(settings), "--seconds", str(seconds)]
     environ = {
         **os.environ,
         "IDENTITY_ENDPOINT": f"{azure.issuer.url}/msi/token",
         "IDENTITY_HEADER": HEADER,
     }
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=seconds + 60)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=seconds + 120)
     if done.returncode:
         raise RuntimeError(done.stderr)
     counted = json.loads(done.stdout)
@@ -71,7 +70,7 @@ def parent(settings: dict[str, Any], seconds: float) -> dict[str, Any]:
     from django.conf import settings as django_settings
     from django.db import connections
 
-    pool = {"min_size": 1, "max_size": 3, "timeout": 10, "max_lifetime": 1.5, "max_idle": 1.0}
+    pool = {"min_size": 1, "max_size": 3, "timeout": 60, "max_lifetime": 1.5, "max_idle": 1.0}
     databases = {"default": settings}
     if importlib.util.find_spec("psycopg_pool"):
         databases["pooled"] = {**settings, "OPTIONS": {**settings["OPTIONS"], "pool": pool}}
@@ -153,7 +152,7 @@ def main() -> int:
         server.create("app", "unknown to all", "app")
         root = Path(folder, "root.pem")
         root.write_text(chain.root_pem)
-        counted = soak(azure, settings_at(azure.port, str(root)), arguments.seconds)
+        counted = soak(azure, entra_settings_at(azure.port, str(root)), arguments.seconds)
     print(json.dumps(counted, indent=2))
     return 1 if counted["failures"] else 0
 

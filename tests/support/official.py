@@ -15,10 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import pytest
-import trustme
-
-from tests import servers
+from tests.support import servers
+from tests.support.https import certified
 
 SITES = ("cacerts.digicert.com", "www.microsoft.com", "elsewhere.example.org")
 
@@ -86,7 +84,7 @@ def https_server(official: Official, context: ssl.SSLContext) -> Iterator[int]:
     handler = type("Handler", (_Handler,), {"official": official})
     with _Server(("127.0.0.1", 0), handler) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         yield server.server_address[1]
         server.shutdown()
@@ -111,16 +109,15 @@ def connect_proxy(port: int) -> Iterator[int]:
         yield proxy
 
 
-@pytest.fixture
-def official(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Official]:
-    """The official sites, reachable as a machine behind a proxy reaches them."""
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*SITES).configure_cert(context)
-    bundle = tmp_path / "proxy-ca.pem"
-    authority.cert_pem.write_to_path(str(bundle))
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[tuple[Official, dict[str, str]]]:
+    """Run the sites, and yield them with the environment of a machine behind a proxy that leads to them.
+
+    folder: for the file of the root that vouches for the sites.
+    """
+    context, root_pem = certified(*SITES)
+    bundle = folder / "proxy-ca.pem"
+    bundle.write_text(root_pem)
     sites = Official()
     with https_server(sites, context) as port, connect_proxy(port) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://someone:sentinel@127.0.0.1:{proxy}")
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
-        yield sites
+        yield sites, {"HTTPS_PROXY": f"http://someone:sentinel@127.0.0.1:{proxy}", "REQUESTS_CA_BUNDLE": str(bundle)}

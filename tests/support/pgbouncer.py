@@ -15,10 +15,13 @@ import pytest
 
 from demo_project.localpg import LocalPostgres
 from demo_project.localpg.server import account, free_port
-from tests.conftest import PASSWORD
+from tests.support.settings import PASSWORD
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 needs_pgbouncer = pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
+
+# Seconds, on a machine that is busy.
+START_TIMEOUT = 60
 
 CONFIGURATION = """
 [databases]
@@ -83,8 +86,14 @@ class PgBouncer:
         self._server.sql(f"ALTER ROLE {user} PASSWORD '{password}'")
         self._users[user] = password
         (self._folder / "users.txt").write_text(self._user_lines())
+        before = self._log.read_text().count("re-reading config")
         self._process.send_signal(signal.SIGHUP)
-        time.sleep(0.5)
+        # It reads the file before it serves the next client.
+        self._wait_for("re-reading config", before + 1)
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "log"
 
     @property
     def version(self) -> tuple[int, ...]:
@@ -94,17 +103,20 @@ class PgBouncer:
 
     def start(self) -> None:
         assert PROGRAM is not None
-        log = self._folder / "log"
-        with open(log, "wb") as file:
+        with open(self._log, "wb") as file:
             self._process = subprocess.Popen(
                 [PROGRAM, self._folder / "pgbouncer.ini"], stdout=file, stderr=file, **self._account
             )
-        for _ in range(100):
-            if "process up" in log.read_text():
-                return
-            time.sleep(0.05)
-        self.stop()
-        pytest.fail(log.read_text())
+        self._wait_for("process up", 1)
+
+    def _wait_for(self, text: str, count: int) -> None:
+        """Wait until the log has a text so many times, or fail the test."""
+        end = time.monotonic() + START_TIMEOUT
+        while self._log.read_text().count(text) < count:
+            if time.monotonic() > end or self._process.poll() is not None:
+                self.stop()
+                pytest.fail(self._log.read_text())
+            time.sleep(0.02)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it: SIGTERM at once (before 1.23, then once the clients have gone), SIGINT after running transactions."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from tests import servers
+from tests.support import servers
 
 
 def plaintext_after_agreement(visitor: socket.socket) -> None:

@@ -11,7 +11,7 @@ import pytest
 from django.db import ConnectionHandler
 
 from azpg_backend.plan.decision import Plan
-from tests.conftest import HOST
+from tests.support.settings import HOST
 
 BASE = {
     "ENGINE": "azpg_backend",

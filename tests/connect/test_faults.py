@@ -29,11 +29,11 @@ from django.db import connections, transaction
 from django.db.utils import OperationalError, ProgrammingError
 
 from demo_project.localpg import Chain, LocalPostgres
-from tests import servers
-from tests.conftest import HOST, PASSWORD, SettingsFor
-from tests.load import Figures, Load, Request, create_table, fresh, kept, sever, stored, write
-from tests.network import own_network
-from tests.pgbouncer import PgBouncer, needs_pgbouncer
+from tests.support import servers
+from tests.support.load import Figures, Load, Request, create_table, fresh, kept, sever, stored, write
+from tests.support.network import own_network
+from tests.support.pgbouncer import PgBouncer, needs_pgbouncer
+from tests.support.settings import HOST, PASSWORD, SettingsFor
 
 logger = logging.getLogger("tests.load")
 
@@ -41,8 +41,7 @@ Connect = Callable[..., Any]
 Record = Callable[[str, object], None]
 
 # Longer than any of the faults here.
-PATIENT = {"azpg": {"connect_retry_seconds": 30}}
-needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="the relay goes silent through Linux's packet filter")
+PATIENT = {"azpg": {"connect_retry_seconds": 90}}
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +92,7 @@ def test_a_storm_of_resets(target: LocalPostgres, settings_for: SettingsFor, rec
     assert figures.longest_request > 0.5
 
 
-@needs_linux
+@servers.needs_silence
 def test_a_path_that_goes_silent(target: LocalPostgres, settings_for: SettingsFor, record_property: Record) -> None:
     """For 8 s nothing arrives and nothing is refused: what waits is sent again by TCP, and new connections wait."""
     with servers.Relay(target.port) as relay:
@@ -138,16 +137,18 @@ def test_pgbouncer_restarted(
     assert figures.longest_request > 0.9
 
 
+@pytest.mark.server
+@pytest.mark.slow
 @pytest.mark.parametrize("test", ["test_a_name_server_that_fails", "test_failover_to_another_address"])
 def test_by_name(test: str, tmp_path: Path, record_property: Record) -> None:
-    """What needs a name server of its own; see by_name.py."""
+    """What needs a name server of its own; see tests/support/by_name.py."""
     program = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "log_cli=true", "--log-cli-level=INFO"]
     done = subprocess.run(
-        [*own_network(tmp_path), *program, f"tests/by_name.py::{test}"],
-        cwd=Path(__file__).parents[1],
+        [*own_network(tmp_path), *program, f"tests/support/by_name.py::{test}"],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=170,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (figures,) = re.findall(r"tests\.load:\S+ (.*)", done.stdout)
@@ -187,7 +188,7 @@ def test_a_fork_after_connecting(
     requests = [write(parent, 1)]
     children = [forked(functools.partial(be_child, number)) for number in (1, 2, 3)]
     requests += write_some(parent, 10)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     hung = [child for child in children if not ended(child, end)]
     requests += write_some(parent, 5000)
     for path in tmp_path.iterdir():
@@ -224,7 +225,7 @@ def test_a_transaction_does_not_go_on_in_a_child(
 
     with transaction.atomic():
         insert(1)
-        assert ended(forked(be_child), time.monotonic() + 20)
+        assert ended(forked(be_child), time.monotonic() + 60)
         insert(3)
     assert (tmp_path / "refused").exists()
     assert stored(target) == {1, 3}
@@ -266,7 +267,7 @@ def seconds_until_failure(wrapper: Any, statement: str) -> tuple[float, str]:
     return time.monotonic() - started, str(caught.value)
 
 
-@needs_linux
+@servers.needs_silence
 def test_a_half_open_connection_that_sends_is_given_up(
     target: LocalPostgres, settings_for: SettingsFor, connect: Connect, record_property: Record
 ) -> None:
@@ -281,15 +282,16 @@ def test_a_half_open_connection_that_sends_is_given_up(
         relay.resume()
         record_property("given up after", round(waited, 2))
         assert "timed out" in text
-        assert 1.5 < waited < 3
+        # Without it: after the keepalives, 110 s.
+        assert 1.5 < waited < 15
         # The next request notices, and connects anew.
         wrapper.close_if_unusable_or_obsolete()
         with wrapper.cursor() as cursor:
             cursor.execute("SELECT 1")
 
 
-@needs_linux
-@pytest.mark.parametrize(("user_timeout", "bound"), [(2000, 3), (0, 5)])
+@servers.needs_silence
+@pytest.mark.parametrize(("user_timeout", "bound"), [(2000, 4), (0, 8)])
 def test_a_half_open_connection_that_waits_is_given_up(
     target: LocalPostgres,
     settings_for: SettingsFor,
@@ -301,12 +303,12 @@ def test_a_half_open_connection_that_waits_is_given_up(
     """While the server works on a query, only the keepalives can tell.
 
     The first goes out after keepalives_idle, here 2 s, and the connection ends keepalives_count intervals later, here
-    3 times 1 s. With tcp_user_timeout, Linux gives up one interval after the first that is not answered if that time is
+    3 times 2 s. With tcp_user_timeout, Linux gives up one interval after the first that is not answered if that time is
     over by then: with the engine's own values after 60 + 10 s.
     """
     options = {
         "keepalives_idle": 2,
-        "keepalives_interval": 1,
+        "keepalives_interval": 2,
         "keepalives_count": 3,
         "tcp_user_timeout": user_timeout,
     }
@@ -315,11 +317,11 @@ def test_a_half_open_connection_that_waits_is_given_up(
         wrapper.ensure_connection()
         silencing = threading.Timer(0.2, relay.silence)
         silencing.start()
-        waited, text = seconds_until_failure(wrapper, "SELECT pg_sleep(20)")
+        waited, text = seconds_until_failure(wrapper, "SELECT pg_sleep(60)")
         silencing.join()
         record_property("given up after", round(waited, 2))
         assert "timed out" in text
-        assert bound - 0.5 < waited < bound + 1.5
+        assert bound - 0.5 < waited < bound + 3.5
 
 
 def test_connect_timeout_is_each_host_s(
@@ -336,15 +338,15 @@ def test_connect_timeout_is_each_host_s(
         waited = time.monotonic() - started
         record_property("third host reached after", round(waited, 2))
         assert wrapper.connection.info.port == target.port
-        assert 3.5 < waited < 6
+        assert 3.5 < waited < 8
 
 
-@needs_linux
+@pytest.mark.skipif(sys.platform != "linux", reason="has Linux's names of socket options")
 def test_the_kernel_is_told_how_to_notice(target: LocalPostgres, settings_for: SettingsFor, connect: Connect) -> None:
-    """The bounds in real operation, which last too long to wait for here: 30 s, and 60 + 10 s."""
+    """The bounds in real operation, which last too long to wait for here: 18 s, and 10 + 5 * 2 s."""
     wrapper = connect(settings_for(target))
     wrapper.ensure_connection()
     with socket.socket(fileno=os.dup(wrapper.connection.fileno())) as connection:
         assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         options = [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT]
-        assert [connection.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [60, 10, 5, 30_000]
+        assert [connection.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [10, 2, 5, 18_000]

@@ -9,15 +9,14 @@ import contextlib
 import socket
 import ssl
 import struct
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from demo_project.localpg import Chain, LocalPostgres
-from tests import servers
-from tests.entra.standins import Issuer
+from tests.support import servers
+from tests.support.https import server_context
+from tests.support.standins import Issuer
 
 EXPIRED = "The access token has expired. Acquire a new token and retry."
 INVALID = "The access token has invalid format. Acquire a new token and retry."
@@ -29,7 +28,7 @@ class Gateway:
     def __init__(self, issuer: Issuer, server: LocalPostgres, chain: Chain) -> None:
         self.issuer = issuer
         self.server = server
-        self.context = tls(chain)
+        self.context = server_context(chain.server_pem, chain.key_pem)
         self.revoked: set[str] = set()
         self.accepted = 0
         self.refused: list[str] = []
@@ -61,15 +60,6 @@ class Gateway:
         if end is None or token in self.revoked:
             return INVALID
         return EXPIRED if end < time.time() else ""
-
-
-def tls(chain: Chain) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "server.pem")
-        path.write_text(chain.server_pem + chain.key_pem)
-        context.load_cert_chain(path)
-    return context
 
 
 def read(sock: ssl.SSLSocket, count: int) -> bytes:

@@ -1,7 +1,7 @@
 """Faults of name resolution under a writing load, with the resolvers that the drivers really use.
 
-test_faults.py runs these, each in a network of its own: psycopg 3 asks through Python, psycopg2 through libpq, and both
-end at the C library, which knows no other name server than /etc/resolv.conf's. pytest doesn't collect this file.
+tests/connect/test_faults.py runs these, each in its own network: psycopg 3 asks through Python, psycopg2 through libpq,
+and both end at the C library, which asks only the name servers in /etc/resolv.conf. pytest doesn't collect this file.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from demo_project.localpg import Chain, LocalPostgres
-from tests.conftest import PASSWORD, Settings, SettingsFor
-from tests.load import Load, create_table, fresh, kept, sever, stored
-from tests.network import NameServer
+from tests.support.load import Load, create_table, fresh, kept, sever, stored
+from tests.support.network import NameServer
+from tests.support.settings import PASSWORD, Settings, SettingsFor
 
 Record = Callable[[str, object], None]
 ServerAt = Callable[..., LocalPostgres]
@@ -43,7 +43,7 @@ def prepared(server: LocalPostgres) -> LocalPostgres:
 
 @pytest.fixture
 def workers(first: LocalPostgres, settings_for: SettingsFor) -> list[Settings]:
-    settings = settings_for(first, {"azpg": {"connect_retry_seconds": 30}})
+    settings = settings_for(first, {"azpg": {"connect_retry_seconds": 90}})
     del settings["OPTIONS"]["hostaddr"]
     return [kept(settings)] * 2 + [fresh(settings)] * 2
 

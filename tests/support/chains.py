@@ -21,7 +21,7 @@ from demo_project.localpg.certificates import (
     pem,
     sign,
 )
-from tests.conftest import HOST
+from tests.support.settings import HOST
 
 CLIENT_AUTH = (ExtendedKeyUsageOID.CLIENT_AUTH,)
 

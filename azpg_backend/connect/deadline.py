@@ -1,0 +1,57 @@
+"""One deadline for one connect: token, attempts, hosts and retries share it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from azpg_backend.plan.decision import Plan
+
+# libpq takes whole seconds, and before release 17 at least two.
+_SHORTEST_CONNECT_TIMEOUT = 2
+
+
+class Deadline:
+    """A moment after which a connect gives up.
+
+    seconds: from now; infinite if the user told libpq to wait for ever.
+    clock: monotonic, in seconds.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.start = clock()
+        self.end = self.start + seconds
+
+    def left(self) -> float:
+        """Return the seconds that remain, never less than 0."""
+        return max(0.0, self.end - self.clock())
+
+    def connect_timeout(self, params: Mapping[str, Any], hosts: int) -> dict[str, int]:
+        """Return a shorter connect_timeout for an attempt that starts now, or {} if libpq's own is short enough.
+
+        hosts: how many servers libpq may try one after the other, each with its own connect_timeout.
+        """
+        own = seconds_of(params)
+        if math.isinf(self.end) or not own:
+            return {}
+        each = max(_SHORTEST_CONNECT_TIMEOUT, math.ceil(self.left() / max(1, hosts)))
+        return {"connect_timeout": each} if each < own else {}
+
+
+def seconds_of(params: Mapping[str, Any]) -> int:
+    """Return connect_timeout in seconds; 0 stands for "for ever", as in libpq."""
+    try:
+        return max(0, int(params.get("connect_timeout", 0)))
+    except (TypeError, ValueError):
+        return 0
+
+
+def of(plan: Plan, clock: Callable[[], float] = time.monotonic) -> Deadline:
+    """Return the deadline of a connect that begins now: every host's connect_timeout, then the time for retries."""
+    seconds = seconds_of(plan.params)
+    if not seconds:
+        return Deadline(math.inf, clock)
+    return Deadline(seconds * max(1, len(plan.endpoints)) + plan.options.connect_retry_seconds, clock)

@@ -1,0 +1,54 @@
+"""Does a connection still work? Asked at the start of each request, without a round trip if the socket can tell."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import sys
+from typing import Any
+
+# Seconds without a query after which the server is asked. A flow can vanish without a word at any time, and asking
+# costs a round trip: a connection in constant use is not asked, one that rested is.
+ASK_AFTER_IDLE = 1.0
+# libpq's PQTRANS_IDLE, in both drivers.
+_IDLE = 0
+
+# Linux 6.15 and newer: the longest pause between two retransmissions (linux/tcp.h). Without it the pauses double, and
+# the one after second 13 ends beyond tcp_user_timeout.
+_TCP_RTO_MAX_MS = 44
+_LONGEST_PAUSE_MS = 2000
+
+
+def is_quiet(connection: Any, idle: float) -> bool:
+    """Whether a connection is surely as good as it was a moment ago.
+
+    False means that the server has to be asked: within a transaction (which may have failed, and then nothing works in
+    it), after a rest, or if something has arrived that nobody asked for: the end of the connection, or a last message.
+    idle: seconds since the last query.
+    """
+    return (
+        idle <= ASK_AFTER_IDLE and connection.info.transaction_status == _IDLE and not _has_arrived(connection.fileno())
+    )
+
+
+def _has_arrived(descriptor: int) -> bool:
+    """Whether a socket has bytes to read, its end, or an error. Does not wait."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(0))
+    # Windows: select() takes any descriptor number there.
+    return any(select.select([descriptor], [], [descriptor], 0))
+
+
+def retransmit_evenly(connection: Any) -> None:
+    """Let TCP try again every two seconds, so that a path which was silent for a while is found as soon as it is back.
+
+    Does nothing if the system can't.
+    """
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as end:
+        end.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, _LONGEST_PAUSE_MS)

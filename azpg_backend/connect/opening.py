@@ -1,0 +1,162 @@
+"""One connect: the ways to try, again while the server is only away, under one deadline."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+from azpg_backend.connect import deadline, health, roles, servers
+from azpg_backend.connect.backoff import Backoff
+from azpg_backend.connect.deadline import Deadline
+from azpg_backend.connect.failure import Failure
+from azpg_backend.connect.outage import LOOK_EVERY, Turn
+from azpg_backend.connect.ways import After, Way, failure_of, learn, ways
+from azpg_backend.plan.decision import Plan
+
+logger = logging.getLogger("azpg_backend")
+
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Door:
+    """How to get into the servers of one alias.
+
+    plan: what libpq is asked for.
+    call: the driver's connect, with keyword arguments.
+    driver: the driver's module, for its exceptions.
+    secrets: what must not be shown of its errors.
+    keep_looking: while it returns True, an outage is waited for without end, as a pool's workers do.
+    """
+
+    plan: Plan
+    call: Callable[..., Any]
+    driver: Any
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    keep_looking: Callable[[], bool] = bool
+    backoff: Backoff = Backoff()
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def open(self, params: Params) -> Any:
+        """Return an open connection, or a Failure.
+
+        Returned, not raised, so that no traceback leads to frames that hold a password. What is worth another try is
+        tried until connect_retry_seconds are over; no attempt starts after that.
+        params: the driver's keyword arguments; with Microsoft Entra, user and password are replaced.
+        """
+        limit = deadline.of(self.plan, self.clock)
+        end = limit.start + self.plan.options.connect_retry_seconds
+        failure: Failure | None = None
+        tries = 0
+        while True:
+            if self._turn() is Turn.GIVE_UP:
+                return failure or self._known_to_be_down()
+            pause = self.backoff.random(tries)
+            found = self._attempt(params, limit, end, pause)
+            if not isinstance(found, Failure):
+                return found
+            failure = found
+            left = math.inf if self.keep_looking() else end - self.clock()
+            if not failure.transient or left <= 0:
+                return failure
+            logger.info(
+                "%s: could not connect, trying again in %.1f s: %s", self.plan.alias, pause, failure.problem.message
+            )
+            tries += 1
+            if not failure.is_outage:
+                self.sleep(min(pause, left))
+
+    @property
+    def _outage(self) -> Any:
+        return servers.outage_of(self.plan)
+
+    def _turn(self) -> Turn:
+        patience = self.plan.options.connect_retry_seconds
+        if not patience:
+            # Retrying is turned off: whoever connects wants to know how things are now.
+            return Turn.CONNECT
+        return self._outage.turn(math.inf if self.keep_looking() else patience, self.clock)  # type: ignore[no-any-return]
+
+    def _known_to_be_down(self) -> Failure:
+        outage = self._outage
+        explanation = outage.explanation
+        words = f"not tried again, for the server has been down for {outage.seconds(self.clock()):.0f} s: "
+        return Failure(self.driver.OperationalError(), explanation._replace(words=words + explanation.words))
+
+    def _attempt(self, params: Params, limit: Deadline, end: float, pause: float) -> Any:
+        """Try all ways once, and tell the other threads how it went."""
+        outage = self._outage
+        try:
+            found = self._try_ways(params, limit)
+        except BaseException:
+            outage.abandoned()
+            raise
+        now = self.clock()
+        if isinstance(found, Failure) and found.is_outage:
+            outage.failed(found.explanation, now, pause if now < end else LOOK_EVERY)
+            return found
+        outage.over()
+        if not isinstance(found, Failure) and now < end and roles.is_worth_waiting(self.plan, found, now):
+            found.close()
+            return Failure(self.driver.OperationalError(), roles.STILL_A_STANDBY)
+        return found
+
+    def _try_ways(self, params: Params, limit: Deadline) -> Any:
+        failure: Failure | None = None
+        after = After.NOTHING
+        token = ""
+        for way in ways(self.plan, self.clock()):
+            if way.after is not after:
+                continue
+            login = self._login(token if way.fresh_token else "", limit)
+            if isinstance(login, Failure):
+                # What the server said about the first token is the reason to look into.
+                return failure or login
+            token = str(login.get("password", ""))
+            started = self.clock()
+            found = self._call({**params, **self._timeout(params, way, limit), **login}, token)
+            if not isinstance(found, Failure):
+                learn(self.plan, way, found, self.clock() - started, self.clock())
+                health.retransmit_evenly(found)
+                return found
+            failure = found
+            following = failure_of(way, failure.text, failure.explanation)
+            if following is None:
+                break
+            after = following
+        return failure
+
+    def _timeout(self, params: Params, way: Way, limit: Deadline) -> dict[str, Any]:
+        shorter = limit.connect_timeout({**params, **way.params}, len(self.plan.endpoints))
+        return {**way.params, **shorter}
+
+    def _login(self, refused: str, limit: Deadline) -> dict[str, Any] | Failure:
+        """Return user and password if they are not the settings'.
+
+        refused: a token that the server did not accept.
+        """
+        if self.plan.options.auth != "entra":
+            return {}
+        from azpg_backend.entra import login
+        from azpg_backend.entra.tokens import WAIT, TokenError
+
+        try:
+            user, token = login.login_for(self.plan, refused, min(limit.left(), WAIT))
+        except TokenError as error:
+            return Failure.without_token(self.driver.OperationalError(), str(error))
+        return {"user": user, "password": token.text}
+
+    def _call(self, params: Params, token: str) -> Any:
+        try:
+            return self.call(**params)
+        except ImproperlyConfigured:
+            raise
+        except Exception as error:  # noqa: BLE001 (psycopg2 raises what is not its own for what it can't decode)
+            return Failure.of(error, self.driver, [*self.secrets, *filter(None, [token])])

@@ -1,0 +1,94 @@
+"""An outage: known to all threads of the process, with one of them at a time looking whether it is over.
+
+A young outage is waited for, as long as connect_retry_seconds allows, counted from its beginning. An older one fails
+every connect at once, but for the one that looks; so a server that is down costs requests to other servers nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from enum import Enum
+
+from azpg_backend.errors.explain import Explanation
+
+# Seconds without any attempt after which nobody knows whether it is still the same outage.
+STALE = 10.0
+# Seconds between two looks at a server that is known to be down.
+LOOK_EVERY = 0.25
+
+
+class Turn(Enum):
+    """What a thread that wants to connect should do."""
+
+    CONNECT = "nothing is known to be wrong"
+    LOOK = "try, and tell the others how it went"
+    GIVE_UP = "known to be down for longer than the time for retries"
+
+
+class Outage:
+    """Of one server, or of several that are alternatives. All times are seconds on one monotonic clock."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._since: float | None = None
+        self._last = 0.0
+        self._next_look = 0.0
+        self._looking = False
+        self._explanation: Explanation | None = None
+
+    @property
+    def explanation(self) -> Explanation | None:
+        """What the last attempt met, or None if the server is not known to be down."""
+        return self._explanation if self._since is not None else None
+
+    def seconds(self, now: float) -> float:
+        """Return for how long it has been known."""
+        return 0.0 if self._since is None else now - self._since
+
+    def turn(self, patience: float, clock: Callable[[], float]) -> Turn:
+        """Return what to do, waiting if another thread is looking or the next look is not due.
+
+        patience: seconds from the outage's beginning for which to wait.
+        """
+        waited = False
+        with self._changed:
+            while True:
+                now = clock()
+                if self._since is None or (now - self._last > STALE and not self._looking):
+                    self._since = None
+                    return Turn.CONNECT
+                left = self._since + patience - now
+                # The last pause is cut short: who has waited looks once more at the end.
+                if not self._looking and (now >= self._next_look or (waited and left <= 0)):
+                    self._looking = True
+                    return Turn.LOOK
+                if left <= 0:
+                    return Turn.GIVE_UP
+                due = left if self._looking else min(left, self._next_look - now)
+                self._changed.wait(due)
+                waited = True
+
+    def failed(self, explanation: Explanation, now: float, pause: float) -> None:
+        """Note a failed attempt, and that nobody need try again for so many seconds."""
+        with self._changed:
+            if self._since is None:
+                self._since = now
+            self._last, self._next_look = now, now + pause
+            self._explanation = explanation
+            self._looking = False
+            self._changed.notify_all()
+
+    def over(self) -> None:
+        """Note that the server answered: everybody may connect."""
+        if self._since is None and not self._looking:
+            return
+        with self._changed:
+            self._since, self._explanation, self._looking = None, None, False
+            self._changed.notify_all()
+
+    def abandoned(self) -> None:
+        """Note that the one who looked learned nothing, such as when it was interrupted."""
+        with self._changed:
+            self._looking = False
+            self._changed.notify_all()

@@ -1,0 +1,50 @@
+"""Is the server in recovery? An alias that writes does not stay on a standby, which a switchover may make of a primary.
+
+PostgreSQL 14 and newer report ``in_hot_standby`` with every login and whenever it changes, so that libpq knows it
+without a round trip (PostgreSQL, "Parameters Reported"). Of an older server nothing is known until a write fails.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from azpg_backend.connect import servers
+from azpg_backend.errors.explain import Explanation
+from azpg_backend.errors.problem import Problem
+from azpg_backend.plan.decision import Plan
+
+# SQLSTATE read_only_sql_transaction.
+READ_ONLY = "25006"
+STILL_A_STANDBY = Explanation(
+    "the server is a standby",
+    Problem(
+        "session.read_only",
+        "this process has known it as a primary, so a failover or switchover is under way",
+        "Try again shortly: the name leads to the new primary within about 30 seconds.",
+        transient=True,
+    ),
+)
+
+
+def in_recovery(connection: Any) -> bool:
+    """Whether a connection's server says that it is in recovery; costs nothing."""
+    return bool(connection.info.parameter_status("in_hot_standby") == "on")
+
+
+def is_worth_waiting(plan: Plan, connection: Any, now: float) -> bool:
+    """Whether a new connection of an alias that writes leads to a standby that was a primary a moment ago.
+
+    An alias may also be meant for a replica without saying so: it never sees a primary, and never waits.
+    """
+    if not plan.writes or not plan.endpoints:
+        return False
+    server = servers.of(plan.endpoints[0])
+    if not in_recovery(connection):
+        server.seen_as_primary()
+        return False
+    return server.seen_as_standby_for(now) < plan.options.connect_retry_seconds
+
+
+def sqlstate_of(error: BaseException | None) -> str:
+    """Return the SQLSTATE of a driver's error, or ""."""
+    return str(getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or "")

@@ -1,0 +1,121 @@
+"""The ways to try for one connect, as a list: how TLS begins, and with which token.
+
+What is verified is the same on all of them. A way that follows another is tried only after the failure that it is for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any, NamedTuple
+
+from azpg_backend.connect import servers
+from azpg_backend.errors.explain import Explanation
+from azpg_backend.plan import libpq
+from azpg_backend.plan.decision import Plan
+
+# PostgreSQL 17, of server and libpq, as both write it: the first with sslnegotiation=direct.
+DIRECT_SINCE = 170000
+# Seconds. An end that takes a TLS hello for the start of a long message never answers it.
+_SHORTEST_PATIENCE = 3
+# A login takes at most so many times as long as the last one before a direct attempt is given up as unanswered.
+_PATIENCE = 3
+# What libpq 17 and 18 say if the other end does not know direct TLS, or never answers it.
+_NOT_DIRECT = re.compile(
+    r"EOF detected|unexpected eof|closed the connection unexpectedly|reset by peer|wrong version number"
+    r"|without ALPN|timeout expired"
+)
+
+
+class After(Enum):
+    """Why a way is tried, once an earlier one has failed."""
+
+    NOTHING = "it is the first"
+    NOT_DIRECT = "the server did not take TLS at once"
+    TOKEN_REFUSED = "the server refused the token"  # noqa: S105 (no token)
+
+
+class Way(NamedTuple):
+    """One way to try.
+
+    after: the failure that it is for.
+    params: libpq keywords that it changes.
+    fresh_token: whether the token must be newer than the one that was refused.
+    """
+
+    after: After
+    params: Mapping[str, Any]
+    fresh_token: bool = False
+
+    @property
+    def direct(self) -> bool:
+        return self.params.get("sslnegotiation") == "direct"
+
+
+def ways(plan: Plan, now: float) -> list[Way]:
+    """Return the ways to try for a connect that begins now, best first."""
+    found = [Way(After.NOTHING, {})]
+    if plan.may_negotiate and _all_take_direct(plan, now):
+        found = [Way(After.NOTHING, _direct(plan)), Way(After.NOT_DIRECT, {})]
+    if plan.options.auth == "entra":
+        found.append(Way(After.TOKEN_REFUSED, {}, fresh_token=True))
+    return found
+
+
+def failure_of(way: Way, text: str, explanation: Explanation) -> After | None:
+    """Return which kind of failure a way met, or None if no other way can mend it."""
+    # A server that goes down fails alike, and then the next way fails too.
+    if way.direct and _NOT_DIRECT.search(text):
+        return After.NOT_DIRECT
+    refused = explanation.problem is not None and explanation.problem.code in {
+        "login.token_failed",
+        "login.wrong_password",
+    }
+    return After.TOKEN_REFUSED if refused else None
+
+
+def learn(plan: Plan, way: Way, connection: Any, seconds: float, now: float) -> None:
+    """Note what a connection that was made on this way tells of its server.
+
+    seconds: how long the connect took.
+    """
+    server = servers.of(_endpoint(plan, connection))
+    server.login_seconds = seconds
+    if way.direct:
+        server.started_directly()
+    elif way.after is After.NOT_DIRECT:
+        server.refused_to_start_directly(now)
+    elif plan.may_negotiate:
+        new_enough = connection.info.server_version >= DIRECT_SINCE and libpq.version() >= DIRECT_SINCE
+        server.learn_release(new_enough, now)
+
+
+def _all_take_direct(plan: Plan, now: float) -> bool:
+    """Whether every server may be asked: of several, one that can't would be passed over for the next."""
+    return all(servers.of(endpoint).may_start_directly(now) for endpoint in plan.endpoints)
+
+
+def _direct(plan: Plan) -> dict[str, Any]:
+    slowest = max(servers.of(endpoint).login_seconds for endpoint in plan.endpoints)
+    patience = max(_SHORTEST_PATIENCE, round(_PATIENCE * slowest))
+    own = int(plan.params.get("connect_timeout") or patience)
+    return {"sslnegotiation": "direct", "connect_timeout": min(own, patience)}
+
+
+def _endpoint(plan: Plan, connection: Any) -> Any:
+    """Return which of the plan's servers a connection leads to."""
+    if len(plan.endpoints) == 1:
+        return plan.endpoints[0]
+    host, port = connection.info.host, connection.info.port
+    same = (each for each in plan.endpoints if each.host == host and each.port == port)
+    return next(same, plan.endpoints[0])
+
+
+def in_words(found: Sequence[Way]) -> list[str]:
+    """Return the ways as lines to read."""
+    return [
+        f"{'TLS at once' if each.direct else 'TLS on request'}"
+        f"{', fresh token' if each.fresh_token else ''}: {each.after.value}"
+        for each in found
+    ]

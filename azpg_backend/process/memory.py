@@ -1,0 +1,70 @@
+"""The memory of the process: every value that outlives a call, owned by the process that made it.
+
+A forked child must not go on with its parent's locks, threads and sockets. Python tells of forks that it made itself
+(``os.register_at_fork``), but some hosts fork without its hooks (uWSGI without ``lazy-apps``), so the process id is
+compared at every use as well.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+_owner = os.getpid()
+_all: list[Kept[Any]] = []
+
+
+class Kept(Generic[T]):
+    """One value of the process's memory.
+
+    make: returns an empty one.
+    in_child: returns what a forked child has instead of its parent's value; by default an empty one.
+    drop: ends what the value has under way before it is forgotten.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], T],
+        *,
+        in_child: Callable[[T], T] | None = None,
+        drop: Callable[[T], object] | None = None,
+    ) -> None:
+        self._make = make
+        self._in_child = in_child
+        self._drop = drop
+        self._value = make()
+        _all.append(self)
+
+    def get(self) -> T:
+        leave_parent()
+        return self._value
+
+    def _inherit(self) -> None:
+        self._value = self._in_child(self._value) if self._in_child else self._make()
+
+    def _forget(self) -> None:
+        if self._drop:
+            self._drop(self._value)
+        self._value = self._make()
+
+
+def leave_parent() -> None:
+    """In a forked child, give up what is the parent's; elsewhere do nothing."""
+    global _owner
+    if _owner != os.getpid():
+        _owner = os.getpid()
+        for each in _all:
+            each._inherit()
+
+
+def forget() -> None:
+    """Forget everything, as in a new process."""
+    for each in _all:
+        each._forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=leave_parent)

@@ -1,0 +1,168 @@
+"""Everything that has to hold, as sessions: ``nox --list`` names them, ``nox -s lint`` runs one.
+
+``nox`` alone runs what ``.ci/run`` does, but for README's test command. A session whose Python is missing is skipped.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+DATA = ROOT / ".nox" / "measured"
+PARALLEL = ("-n", "auto", "--dist", "worksteal")
+QUICK = ("-m", "not slow")
+# Each Python, each Django and each driver, in as few pairs as that takes. README's command has tested everything with
+# psycopg2, so what waits is repeated with psycopg 3 only.
+MATRIX = (
+    ("3.10", "5.2", "psycopg2", QUICK),
+    ("3.11", "5.2", "psycopg3", QUICK),
+    ("3.12", "6.0", "psycopg2", QUICK),
+    ("3.13", "6.1", "psycopg3", ("--ignore", "tests/localpg")),
+)
+SUITES = (("3.10", "5.2", "psycopg2"), ("3.13", "6.1", "psycopg3"))
+EXTRAS = {"psycopg2": "", "psycopg3": ",psycopg"}
+
+nox.options.sessions = ["lint", "types", "wheel", "tests", "oldest", "coverage", "django_suite", "benchmarks"]
+nox.options.error_on_missing_interpreters = False
+
+
+def find_interpreters() -> None:
+    """Put pyenv's interpreters on PATH, as its own shims run only the versions that are switched on."""
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for version in ("3.10", "3.11", "3.12", "3.13"):
+        if subprocess.run(["sh", "-c", f"python{version} -c ''"], capture_output=True, check=False).returncode:
+            found = sorted(versions.glob(f"{version}.*/bin"))
+            os.environ["PATH"] = os.pathsep.join([*map(str, found[-1:]), os.environ["PATH"]])
+
+
+find_interpreters()
+
+
+@functools.cache
+def built_wheel() -> str:
+    """Build the wheel once for all sessions of this run, and return its path."""
+    folder = tempfile.mkdtemp()
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, str(ROOT)]
+    subprocess.run(command, check=True)
+    (wheel,) = Path(folder).glob("*.whl")
+    return str(wheel)
+
+
+def away_from_the_checkout(session: nox.Session) -> None:
+    """Go to a copy of all but the package, so that what is tested is the wheel."""
+    folder = Path(session.create_tmp()).resolve() / "checkout"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name in ("tests", "docs", "demo_project", "scripts", "benchmarks"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("manage.py", "pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, folder)
+    session.chdir(folder)
+
+
+def run_tests(session: nox.Session, *arguments: str) -> None:
+    """Run pytest, measure coverage, and keep its data for the session that adds it up."""
+    DATA.mkdir(parents=True, exist_ok=True)
+    command = ["python", "-m", "coverage", "run", "-m", "pytest", "-q", *PARALLEL, *arguments, *session.posargs]
+    session.run(*command, env={"COVERAGE_FILE": str(DATA / "data")})
+
+
+def cases(*rows: tuple[object, ...]) -> list[object]:
+    return [nox.param(*row, id=f"{row[0]}-django{row[1]}-{row[2]}") for row in rows]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, and the packaged roots against their pins."""
+    session.install("ruff", "-e", ".")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("python", "scripts/update_roots.py", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy, strictly."""
+    session.install("-e", ".[entra]", "mypy", "types-requests", "django-stubs", "nox")
+    session.run("mypy")
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """The source package builds, the wheel comes from it, and what it installs works."""
+    session.install("build")
+    dist = Path(session.create_tmp()).resolve() / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("python", "-m", "build", "--quiet", "--outdir", str(dist), ".")
+    (made,) = dist.glob("*.whl")
+    session.install(str(made))
+    session.chdir(dist)
+    session.run("python", "-c", "from azpg_backend.trust import manifest; assert len(manifest.bundled()) == 7")
+
+
+@nox.session
+@nox.parametrize("python,django,driver,selected", cases(*MATRIX))
+def tests(session: nox.Session, django: str, driver: str, selected: tuple[str, ...]) -> None:
+    """The tests against the wheel, with each Python, Django and driver."""
+    session.install(f"{built_wheel()}[test{EXTRAS[driver]}]", f"Django=={django}.*")
+    away_from_the_checkout(session)
+    run_tests(session, *selected)
+
+
+@nox.session(python="3.10")
+def oldest(session: nox.Session) -> None:
+    """The tests against the lower bound of every dependency, with one driver after the other."""
+    project = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
+    extras = project["optional-dependencies"]
+    lowest = [each.replace(">=", "==") for each in (*project["dependencies"], *extras["entra"])]
+    session.install(f"{built_wheel()}[test]", *lowest)
+    away_from_the_checkout(session)
+    run_tests(session, *QUICK)
+    session.install(*(each.replace(">=", "==") for each in extras["psycopg"]))
+    run_tests(session, *QUICK)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Add up what the sessions before have measured; alone, measure the whole suite first."""
+    session.install("-e", ".[test,psycopg]")
+    if not list(DATA.glob("data.*")):
+        run_tests(session)
+    with session.chdir(ROOT):
+        session.env["COVERAGE_FILE"] = str(DATA / "data")
+        session.run("python", "-m", "coverage", "combine", "--quiet")
+        session.run("python", "-m", "coverage", "report")
+    (DATA / "data").unlink()
+
+
+@nox.session
+@nox.parametrize("python,django,driver", cases(*SUITES))
+def django_suite(session: nox.Session, django: str, driver: str) -> None:
+    """Django's own backend tests over TLS."""
+    session.install(f"{built_wheel()}[test{EXTRAS[driver]}]", f"Django=={django}.*")
+    away_from_the_checkout(session)
+    session.run("python", "-m", "tests.django_suite.run", *session.posargs)
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """The benchmarks run; their figures are for machines that do nothing else."""
+    session.install("-e", ".[benchmarks]")
+    session.run("python", "-m", "benchmarks", "--repeat", "1")
+    session.run("python", "-m", "benchmarks.tokens", "--connects", "8", "--rounds", "1")
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Change plan/, errors/ and trust/ line by line, and list the changes that no test notices. Takes an hour."""
+    session.install("-e", ".[test]", "mutmut>=3.3")
+    session.run("mutmut", "run", *session.posargs)
+    session.run("mutmut", "results")

@@ -1,0 +1,28 @@
+"""Everything that running something lets out."""
+
+from __future__ import annotations
+
+import io
+import logging
+import traceback
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+
+
+def outputs(run: Callable[[], object]) -> str:
+    """Return all that running something prints, logs or raises, traceback included."""
+    out, err, log = io.StringIO(), io.StringIO(), io.StringIO()
+    handler = logging.StreamHandler(log)
+    logging.getLogger().addHandler(handler)
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.DEBUG)
+    raised = ""
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            run()
+    except BaseException as error:  # noqa: BLE001
+        raised = "".join(traceback.format_exception(error)) + repr(error)
+    finally:
+        logging.getLogger().removeHandler(handler)
+        logging.getLogger().setLevel(level)
+    return "\n".join([out.getvalue(), err.getvalue(), log.getvalue(), raised])

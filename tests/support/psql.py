@@ -1,0 +1,16 @@
+"""psql as the client of the local server's tests, so that no driver's own ways come into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+Ask = Callable[..., str]
+
+APP_PASSWORD = "it's \\ \" :secret"
+DEBIAN = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
+DISTRIBUTIONS = {"found": None, **({f"Debian's {DEBIAN.parent.name}": DEBIAN} if DEBIAN else {})}
+
+
+class Refused(Exception):
+    """psql could not connect, or the server refused the statement."""

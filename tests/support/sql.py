@@ -1,0 +1,11 @@
+"""Questions that many tests ask a server through Django."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def user_of(wrapper: Any) -> str:
+    with wrapper.cursor() as cursor:
+        cursor.execute("SELECT current_user")
+        return str(cursor.fetchone()[0])

@@ -1,0 +1,25 @@
+"""The rules of this folder: support is shared, tests and conftests are not."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{'.' * node.level}{node.module or ''}.{each.name}" for each in node.names)
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: str(path.relative_to(TESTS)))
+def test_tests_import_nothing_of_tests_but_support(path: Path) -> None:
+    ours = [name for name in imported(path) if name.startswith((".", "tests."))]
+    assert [name for name in ours if not name.startswith("tests.support.")] == []
