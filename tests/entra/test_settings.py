@@ -126,4 +126,4 @@ def test_what_a_credential_says_is_put_into_words(said: str, words: str) -> None
     cause = causes.of_token(said)
     assert cause is not None
     assert cause.code == "login.token_failed"
-    assert words in f"{cause.reason}. {cause.hint}"
+    assert words in f"{cause.message}. {cause.hint}"
