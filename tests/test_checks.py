@@ -32,7 +32,8 @@ def test_good_settings(databases: Databases) -> None:
 @pytest.mark.parametrize(
     ("changes", "identifier"),
     [
-        ({"OPTIONS": {"sslmode": "require"}}, "azpg.E001"),
+        ({"OPTIONS": {"sslmode": "disable"}}, "azpg.E001"),
+        ({"OPTIONS": {"sslmode": "require"}}, "azpg.W015"),
         ({"OPTIONS": {"azpg": {"nope": 1}}}, "azpg.E002"),
         ({"HOST": ""}, "azpg.E003"),
         ({"OPTIONS": {"azpg": {"plaintext_on_loopback": True}}}, "azpg.E004"),
