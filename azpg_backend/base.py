@@ -16,7 +16,7 @@ from azpg_backend.connect import health, inherited, roles
 from azpg_backend.connect.failure import Failure
 from azpg_backend.connect.opening import Door
 from azpg_backend.errors import explain
-from azpg_backend.errors.redact import Secret
+from azpg_backend.errors.redact import SECRET_KEYWORDS, Secret
 from azpg_backend.plan import decision
 from azpg_backend.plan.decision import Plan
 from azpg_backend.process import memory
@@ -29,7 +29,7 @@ class _ErrorWrapper(DatabaseErrorWrapper):
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         if error is not None and roles.sqlstate_of(error) == roles.READ_ONLY:
-            self.wrapper.leave_after_use = True
+            self.wrapper.leave_after_use = self.wrapper.plan().writes
         super().__exit__(kind, error, traceback)
 
 
@@ -75,11 +75,10 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         plan = self.plan()
         plan.raise_errors()
         params: dict[str, Any] = super().get_connection_params()
-        params.pop("azpg", None)
-        params.update(plan.params)
-        if params.get("password") is not None:
-            params["password"] = Secret(params["password"])
-        return params
+        params = {key: each for key, each in params.items() if key not in plan.withheld} | dict(plan.params)
+        # Nothing that shows local variables shows these.
+        secret = {key: Secret(params[key]) for key in SECRET_KEYWORDS & params.keys() if params[key] is not None}
+        return {**params, **secret}
 
     @property
     def pool(self) -> Any:
