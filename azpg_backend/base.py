@@ -75,7 +75,8 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         plan = self.plan()
         plan.raise_errors()
         params: dict[str, Any] = super().get_connection_params()
-        params.pop("azpg", None)
+        for key in plan.withheld:
+            params.pop(key, None)
         params.update(plan.params)
         if params.get("password") is not None:
             params["password"] = Secret(params["password"])

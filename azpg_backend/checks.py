@@ -33,7 +33,7 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]
 
 
 def check_ca_files(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Look into the files that sslrootcert names. Costs nothing where the packaged roots are used."""
+    """Look into the files that sslrootcert names. Costs nothing if the packaged roots are used."""
     messages: list[checks.CheckMessage] = []
     for wrapper in own_wrappers():
         plan = wrapper.plan()
@@ -44,7 +44,7 @@ def check_ca_files(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]
 
 
 def check_azure_identity(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Report where a token is wanted and azure-identity, which is an extra, is not there to fetch it."""
+    """Report an alias that wants a token while azure-identity, which is an extra, is not there to fetch it."""
     messages = []
     for wrapper in own_wrappers():
         plan = wrapper.plan()
@@ -64,7 +64,7 @@ def _is_installed(module: str) -> bool:
 
 
 def _judged(alias: str, path: str, names: Sequence[str]) -> list[checks.CheckMessage]:
-    # Imported here: certificates are parsed only where somebody brings a file of their own.
+    # Imported here: certificates are parsed only for those who bring their own file.
     from azpg_backend.trust import ca_file
 
     cloud = next((cloud.name for cloud in map(hosts.cloud_of, names) if cloud), None)
@@ -72,6 +72,8 @@ def _judged(alias: str, path: str, names: Sequence[str]) -> list[checks.CheckMes
     return [
         message(dataclasses.replace(problem, message=f"{place}: {problem.message}", where=place))
         for problem in ca_file.read(path).problems(cloud)
+        # A relative path has a warning of its own, and azpg_check never writes to one.
+        if os.path.isabs(path) or problem.code != "ca.file_missing"
     ]
 
 

@@ -25,7 +25,7 @@ _PREFIXES = ("PG", "SSL_CERT_", "AZURE_", "IDENTITY_", "MSI_", "IMDS_")
 _NAMES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
-# Fixtures that start a PostgreSQL: one that tests share, or one for a few tests, whose start takes a second.
+# Fixtures that start a PostgreSQL: one for all tests, or one for a few, which costs them a second.
 _SHARED_SERVERS = {"server", "token_server"}
 _OWN_SERVERS = {"own_server", "durable", "local", "azure_server", "first", "second"}
 
@@ -92,7 +92,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
 
 @pytest.fixture
 def record_property(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
-    """As pytest's own, which warns under --junitxml, because its schema is silent about properties of a test."""
+    """Return a function that notes a figure for the report. pytest's own fixture warns under --junitxml."""
 
     def record(name: str, value: object) -> None:
         request.node.user_properties.append((name, value))

@@ -122,7 +122,7 @@ def test_wrong_usage_is_exit_2(databases: Databases, good: dict[str, Any]) -> No
     ],
 )
 def test_arguments_that_can_not_be_read_are_exit_2(arguments: list[str], part: str) -> None:
-    """By the program, for Django gives 1 to a caller in Python."""
+    """Run the program: for a caller in Python, Django's own status is 1."""
     with pytest.raises(CommandError, match=re.escape(part)):
         azpg_check(*arguments)
     done = manage("azpg_check", *arguments)

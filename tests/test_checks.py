@@ -32,7 +32,8 @@ def test_good_settings(databases: Databases) -> None:
 @pytest.mark.parametrize(
     ("changes", "identifier"),
     [
-        ({"OPTIONS": {"sslmode": "require"}}, "azpg.E001"),
+        ({"OPTIONS": {"sslmode": "disable"}}, "azpg.E001"),
+        ({"OPTIONS": {"sslmode": "require"}}, "azpg.W015"),
         ({"OPTIONS": {"azpg": {"nope": 1}}}, "azpg.E002"),
         ({"HOST": ""}, "azpg.E003"),
         ({"OPTIONS": {"azpg": {"plaintext_on_loopback": True}}}, "azpg.E004"),
@@ -71,6 +72,12 @@ def test_the_ca_file_is_looked_into(databases: Databases, tmp_path: Path) -> Non
     assert ids(databases, settings) == ["azpg.W009"]
     path.write_text(Path(trust.BUNDLE).read_text() + root.issue_ca("Issuing").pem)
     assert ids(databases, settings) == ["azpg.W010"]
+
+
+def test_a_file_that_does_not_exist_yet(databases: Databases, tmp_path: Path) -> None:
+    assert ids(databases, {**AZURE, "OPTIONS": {"sslrootcert": str(tmp_path / "new.pem")}}) == ["azpg.W008"]
+    # azpg_check never writes to a relative path, so its warning is the only one.
+    assert ids(databases, {**AZURE, "OPTIONS": {"sslrootcert": "certs/new.pem"}}) == ["azpg.W018"]
 
 
 def test_a_token_without_azure_identity(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:

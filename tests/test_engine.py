@@ -183,8 +183,6 @@ def eavesdropper() -> Iterator[tuple[int, list[bytes]]]:
 
 REFUSED: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"sslmode": "disable"}, {}),
-    ({"sslmode": "prefer"}, {}),
-    ({"sslmode": "require"}, {}),
     ({"sslmode": "verify-all"}, {}),
     ({"ssl_min_protocol_version": "TLSv1.1"}, {}),
     ({"ssl_min_protocol_version": ""}, {}),

@@ -42,9 +42,9 @@ def _leave(wrapper: Any) -> None:
     Packages override close() to forget what they know of the session (django-tenants: its search_path), and the new
     session must be told again.
     """
-    if wrapper.inherited_connection is None:
+    if wrapper.connection is None:
         return
-    _left_alone.append(wrapper.inherited_connection)
+    _left_alone.append(wrapper.connection)
     wrapper.connection = None
     wrapper.inc_thread_sharing()
     try:

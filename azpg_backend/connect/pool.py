@@ -6,9 +6,12 @@ that there was no connection.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import functools
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from psycopg import Connection
@@ -26,12 +29,90 @@ _LOOK_WHILE_CONNECTING = 0.1
 _LOOK_WHILE_BUSY = 5.0
 # Seconds between two attempts of a worker that no request waits for.
 _UNASKED_EVERY = 5.0
+# psycopg_pool's default. One of its workers always remains for other tasks.
+_WORKERS = 3
 
 
-class PoolConnection(Connection[Any]):  # type: ignore[misc]
-    """used_at: when it was put back, on the monotonic clock; 0 if it is new."""
+class Workers:
+    """How a pool's workers connect, and what the requests that wait for them are told.
 
-    used_at = 0.0
+    door: how to get in.
+    places: how many workers may stay until they have a connection, instead of giving up until the pool calls again.
+    """
+
+    def __init__(self, door: Door, places: int) -> None:
+        self.door = door
+        self.connected = False
+        self.failure: Failure | None = None
+        self.stopped = False
+        self._failed_at = 0.0
+        self._asking = 0
+        self._places = places
+        self._changed = threading.Condition()
+
+    def connect(self, call: Callable[..., Any], params: Mapping[str, Any]) -> Any:
+        """Return a connection, or raise why there is none.
+
+        The pool's own pauses would grow to minutes, so a worker stays if there is a place for it, and the next request
+        that asks is the next attempt.
+        """
+        door = dataclasses.replace(self.door, call=call)
+        found = self._attempt(door, params)
+        if isinstance(found, Failure) and self._take_place():
+            try:
+                while isinstance(found, Failure) and not self.stopped:
+                    self._wait_for_demand()
+                    found = self._attempt(door, params)
+            finally:
+                self._places += 1
+        if isinstance(found, Failure):
+            raise found.explained(door.plan.alias)
+        return found
+
+    def _attempt(self, door: Door, params: Mapping[str, Any]) -> Any:
+        found = door.open(params)
+        if isinstance(found, Failure):
+            self._failed_at, self.failure = time.monotonic(), found
+        else:
+            self.connected, self.failure = True, None
+        return found
+
+    def _take_place(self) -> bool:
+        with self._changed:
+            if self.stopped or self._places <= 0:
+                return False
+            self._places -= 1
+            return True
+
+    def _wait_for_demand(self) -> None:
+        end = time.monotonic() + _UNASKED_EVERY
+        with self._changed:
+            # Never at once: what failed a moment ago fails again.
+            self._changed.wait(_LOOK_WHILE_CONNECTING)
+            while not self._asking and not self.stopped and time.monotonic() < end:
+                self._changed.wait(2 * _LOOK_WHILE_CONNECTING)
+
+    @contextlib.contextmanager
+    def asked(self) -> Iterator[float]:
+        """Let the workers know that a request waits; yields the time on the monotonic clock."""
+        with self._changed:
+            self._asking += 1
+            self._changed.notify_all()
+        try:
+            yield time.monotonic()
+        finally:
+            with self._changed:
+                self._asking -= 1
+
+    def raise_failure_since(self, asked: float) -> None:
+        """Raise what the workers have met since then, unless it may pass within the time for retries."""
+        failure = self.failure
+        if failure is None or self._failed_at < asked:
+            return
+        plan = self.door.plan
+        down_for = servers.outage_of(plan).seconds(self.door.clock())
+        if not failure.transient or down_for >= plan.options.connect_retry_seconds:
+            raise failure.copy().explained(plan.alias)
 
 
 class Pool(ConnectionPool[Any]):  # type: ignore[misc]
@@ -42,64 +123,19 @@ class Pool(ConnectionPool[Any]):  # type: ignore[misc]
     """
 
     def __init__(self, door: Door, *, checked: bool, **options: Any) -> None:
-        self._door = door
-        self._checked = checked
-        self._demand = threading.Condition()
-        self._asking = 0
-        self._lingering = 0
-        self._failure: tuple[float, Failure] | None = None
-        self._connected = False
+        workers = self.azpg_workers = Workers(door, options.get("num_workers", _WORKERS) - 1)
+        self.azpg_checked = checked
 
-        class Workers(PoolConnection):
-            """What the workers of this pool make."""
+        class PoolConnection(Connection[Any]):  # type: ignore[misc]
+            """used_at: when it was put back, on the monotonic clock."""
+
+            used_at = 0.0
 
             @classmethod
             def connect(cls, conninfo: str = "", **kwargs: Any) -> Any:
-                return self._connect_for_worker(kwargs)
+                return workers.connect(functools.partial(super().connect, conninfo), kwargs)
 
-        super().__init__(connection_class=Workers, **options)
-
-    # What workers do
-
-    def _connect_for_worker(self, params: Mapping[str, Any]) -> Any:
-        found = self._open(params)
-        if isinstance(found, Failure) and self._take_place():
-            # The pool's own pauses would grow to minutes; here the next request that asks is the next attempt.
-            try:
-                while isinstance(found, Failure) and not self.closed:
-                    self._wait_for_demand()
-                    found = self._open(params)
-            finally:
-                self._lingering -= 1
-        if isinstance(found, Failure):
-            raise found.explained(self._door.plan.alias)
-        return found
-
-    def _open(self, params: Mapping[str, Any]) -> Any:
-        found = self._door.open(params)
-        if isinstance(found, Failure):
-            self._failure = (time.monotonic(), found)
-        else:
-            self._failure, self._connected = None, True
-        return found
-
-    def _take_place(self) -> bool:
-        """Whether this worker may stay until it has a connection; one worker always remains for other tasks."""
-        with self._demand:
-            if self.closed or self._lingering >= self.num_workers - 1:
-                return False
-            self._lingering += 1
-            return True
-
-    def _wait_for_demand(self) -> None:
-        end = time.monotonic() + _UNASKED_EVERY
-        with self._demand:
-            # Never at once: what failed a moment ago fails again.
-            self._demand.wait(_LOOK_WHILE_CONNECTING)
-            while not self._asking and not self.closed and time.monotonic() < end:
-                self._demand.wait(2 * _LOOK_WHILE_CONNECTING)
-
-    # What requests do
+        super().__init__(connection_class=PoolConnection, **options)
 
     def getconn(self, timeout: float | None = None) -> Any:
         """Return a connection that works, or raise why there is none.
@@ -110,7 +146,7 @@ class Pool(ConnectionPool[Any]):  # type: ignore[misc]
         end = time.monotonic() + seconds
         while True:
             connection = self._waited_for(end, seconds)
-            if not self._checked or self._works(connection):
+            if not self.azpg_checked or self._works(connection):
                 return connection
             # One stale connection means that the server was away: the others are stale as well.
             self.drain()
@@ -120,24 +156,26 @@ class Pool(ConnectionPool[Any]):  # type: ignore[misc]
         conn.used_at = time.monotonic()
         super().putconn(conn)
 
+    def close(self, timeout: float = 5.0) -> None:
+        self.azpg_workers.stopped = True
+        super().close(timeout)
+
     def _works(self, connection: Any) -> bool:
         if health.is_quiet(connection, time.monotonic() - connection.used_at):
             return True
         try:
             self.check_connection(connection)
-        except self._door.driver.Error:
+        except self.azpg_workers.door.driver.Error:
             return False
         return True
 
     def _waited_for(self, end: float, seconds: float) -> Any:
-        asked = time.monotonic()
-        with self._demand:
-            self._asking += 1
-            self._demand.notify_all()
-        try:
+        workers = self.azpg_workers
+        with workers.asked() as asked:
             while True:
                 left = end - time.monotonic()
-                look = _LOOK_WHILE_BUSY if self._connected and self._failure is None else _LOOK_WHILE_CONNECTING
+                look = _LOOK_WHILE_BUSY if workers.connected and not workers.failure else _LOOK_WHILE_CONNECTING
+                problem: Exception | None = None
                 try:
                     return super().getconn(min(left, look))
                 except TooManyRequests as error:
@@ -147,24 +185,14 @@ class Pool(ConnectionPool[Any]):  # type: ignore[misc]
                     problem = error if left <= look else None
                 if problem is not None:
                     raise self._exhausted(problem)
-                self._raise_failure_since(asked)
-        finally:
-            self._asking -= 1
-
-    def _raise_failure_since(self, asked: float) -> None:
-        if self._failure is None or self._failure[0] < asked:
-            return
-        _, failure = self._failure
-        down_for = servers.outage_of(self._door.plan).seconds(self._door.clock())
-        if not failure.transient or down_for >= self._door.plan.options.connect_retry_seconds:
-            raise failure.copy().explained(self._door.plan.alias)
+                workers.raise_failure_since(asked)
 
     def _exhausted(self, error: Exception) -> Exception:
         """Return the pool's own error with what it does not tell: why connecting failed, or who has the connections."""
-        if self._failure is not None:
-            _, failure = self._failure
+        plan, failure = self.azpg_workers.door.plan, self.azpg_workers.failure
+        if failure is not None:
             words = f"{error}; the pool could not log in: {failure.explanation.words}"
-            return Failure(error, failure.explanation._replace(words=words)).explained(self._door.plan.alias)
+            return Failure(error, failure.explanation._replace(words=words)).explained(plan.alias)
         stats = self.get_stats()
         busy = stats.get("pool_size", 0) - stats.get("pool_available", 0)
         problem = Problem(
@@ -174,7 +202,7 @@ class Pool(ConnectionPool[Any]):  # type: ignore[misc]
             "Raise max_size in OPTIONS['pool'], run fewer threads, or look for code that keeps a connection for long "
             "(a slow view, a thread that never closes its connection).",
         )
-        return Failure(error, Explanation(str(error), problem)).explained(self._door.plan.alias)
+        return Failure(error, Explanation(str(error), problem)).explained(plan.alias)
 
 
 def make(door: Door, params: Mapping[str, Any], configure: Any, options: Any, *, checked: bool) -> Pool:

@@ -171,8 +171,6 @@ class _Keepers:
         """Return the same for a forked child: tokens go on, threads and locks don't."""
         inherited = _Keepers()
         inherited.known = self.known
-        for _, keeper in self.known:
-            keeper.start_over()
         return inherited
 
     def of(self, source: Source) -> Keeper:

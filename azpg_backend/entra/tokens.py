@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 from django.core.exceptions import ImproperlyConfigured
 
+from azpg_backend.process import memory
+
 logger = logging.getLogger("azpg_backend")
 
 # Seconds that a connection waits for a token. Fetching goes on after that, for the next one: a sign-in in a browser
@@ -80,6 +82,7 @@ class Keeper:
         self._fetch = fetch
         self._token: Token | None = None
         self.start_over()
+        memory.own(self)
 
     def start_over(self) -> None:
         """Forget thread and locks, which don't survive a fork; the token does."""
@@ -99,6 +102,7 @@ class Keeper:
         Raises TokenError or ImproperlyConfigured with the reason why there is none.
         """
         end = time.monotonic() + wait
+        memory.leave_parent()
         with self._changed:
             self._unused = 0
             attempts, fresh_attempts = self._attempts, self._fresh_attempts

@@ -1,4 +1,4 @@
-"""Every code of ``azpg_check`` and every id of a system check, declared once, with the summary that lists show.
+"""Every code of ``azpg_check``, every id of a system check: declared once, with the summary that lists show.
 
 A code is "<step>.<name>"; scripts rely on it, so a code is never renamed or given another meaning. Besides these each
 step has ``<step>.ok`` for a pass and ``<step>.skipped`` for a step that was not run.
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from azpg_backend.errors.problem import Severity
 
 STEP_CODES: Mapping[str, str] = {
-    "settings.invalid": "a setting that can't be meant, or a known trap",
+    "settings.invalid": "an unknown key, an invalid value, or a known trap",
     "settings.weak_tls": "a setting that would weaken TLS; the engine refuses it",
     "settings.raised_sslmode": "a weak sslmode that the engine raises to verify-full",
     "settings.verify_ca": "the server's name is not verified",
@@ -82,10 +82,10 @@ class Check(NamedTuple):
 
 CHECKS: Mapping[str, Check] = {
     "azpg.E001": Check("settings.weak_tls", Severity.ERROR, "a setting that would weaken TLS"),
-    "azpg.E002": Check(
-        "settings.invalid", Severity.ERROR, "a setting that can't be meant: unknown key, unknown or malformed value"
-    ),
-    "azpg.E003": Check("settings.missing_host", Severity.ERROR, "no host to verify"),
+    "azpg.E002": Check("settings.invalid", Severity.ERROR, "an unknown key or an invalid value"),
+    # An image is built without a server, so `manage.py check` only warns; to connect, both are errors.
+    "azpg.E003": Check("settings.missing_host", Severity.WARNING, "no host to verify"),
+    "azpg.E009": Check("settings.invalid", Severity.WARNING, "no database name"),
     "azpg.E004": Check("settings.weak_tls", Severity.ERROR, "plaintext_on_loopback with a host elsewhere"),
     "azpg.E005": Check("ca.file_invalid", Severity.ERROR, "an sslrootcert file that libpq can't load"),
     "azpg.E006": Check("settings.invalid", Severity.ERROR, "a password beside Microsoft Entra"),
@@ -108,6 +108,15 @@ CHECKS: Mapping[str, Check] = {
     "azpg.W013": Check("settings.invalid", Severity.WARNING, "PgBouncer's port with channel_binding=require"),
     "azpg.W014": Check("settings.invalid", Severity.WARNING, "PgBouncer's port with prepared statements"),
     "azpg.W015": Check("settings.raised_sslmode", Severity.WARNING, "a weak sslmode, raised to verify-full"),
+    "azpg.W016": Check("settings.invalid", Severity.WARNING, "a password that does not look like one"),
+    "azpg.W017": Check("settings.invalid", Severity.WARNING, "no user"),
+    "azpg.W018": Check("settings.invalid", Severity.WARNING, "a relative sslrootcert"),
+    "azpg.W019": Check("settings.invalid", Severity.WARNING, "CONN_MAX_AGE under ASGI"),
+    "azpg.W020": Check("settings.invalid", Severity.WARNING, "a pool without CONN_HEALTH_CHECKS"),
+    "azpg.W021": Check("settings.not_azure_host", Severity.WARNING, "a cloud without published roots"),
+    "azpg.W022": Check("settings.invalid", Severity.WARNING, "a setting of another package in OPTIONS"),
+    "azpg.W023": Check("settings.invalid", Severity.WARNING, "a key that nothing reads"),
+    "azpg.W024": Check("settings.invalid", Severity.WARNING, "text instead of True or False"),
 }
 
 

@@ -1,1 +1,1 @@
-"""From settings and environment to a Plan: what libpq is told for one alias. Touches no network."""
+"""From an alias's settings to a Plan: what libpq is told. Touches no network."""

@@ -1,4 +1,4 @@
-"""What HOST and PORT mean: the endpoints libpq would try, and the Azure cloud a name belongs to."""
+"""What HOST means to libpq: the endpoints that it would try, each in its Azure cloud."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ PGBOUNCER_PORTS = frozenset({6432, 8432})
 
 
 class Cloud(NamedTuple):
-    """An Azure cloud, named as the Azure CLI names it. authority: where its Microsoft Entra tokens are issued."""
+    """An Azure cloud, or one of its services that has its own suffix.
+
+    name: as the Azure CLI calls it; it decides which roots are in use.
+    suffix: how the names of its servers end.
+    token_resource: for what Microsoft Entra issues tokens.
+    authority: who issues them.
+    """
 
     name: str
     suffix: str
@@ -29,6 +35,13 @@ CLOUDS = (
     Cloud(
         "AzureCloud",
         ".postgres.database.azure.com",
+        "https://ossrdbms-aad.database.windows.net",
+        "https://login.microsoftonline.com",
+    ),
+    # Azure HorizonDB: PostgreSQL-compatible, with the roots and TLS rules of flexible server.
+    Cloud(
+        "AzureCloud",
+        ".horizondb.azure.com",
         "https://ossrdbms-aad.database.windows.net",
         "https://login.microsoftonline.com",
     ),
@@ -53,14 +66,33 @@ CLOUDS = (
 )
 
 
+# Sovereign clouds for which Microsoft has not published the roots of PostgreSQL servers; the last two have no
+# published suffix for PostgreSQL either.
+UNPROVEN = {
+    ".sovcloud-api.fr": "Bleu (France)",
+    ".sovcloud-api.de": "Delos (Germany)",
+    ".sovcloud-api.sg": "Singapore",
+}
+
+
 def cloud_of(host: str) -> Cloud | None:
     """Return the Azure cloud that serves PostgreSQL under this host name, or None."""
     name = host.lower().removesuffix(".")
     return next((cloud for cloud in CLOUDS if name.endswith(cloud.suffix)), None)
 
 
+def unproven_cloud(host: str) -> str:
+    """Return the cloud of a host for which no roots are published, or ""."""
+    return next((cloud for suffix, cloud in UNPROVEN.items() if host.lower().endswith(suffix)), "")
+
+
 class Endpoint(NamedTuple):
-    """One server that libpq would try: the name to verify, the address to dial instead (or ""), and the port."""
+    """One server that libpq would try.
+
+    host: the name to verify.
+    hostaddr: the address to dial instead, or "".
+    port: never 0.
+    """
 
     host: str
     hostaddr: str
@@ -107,30 +139,51 @@ def is_local(host: str) -> bool:
     return is_socket_directory(host) or is_loopback(host)
 
 
-def endpoints(host: str, hostaddr: str, port: str) -> tuple[Endpoint, ...]:
-    """Pair up libpq's comma-separated lists of hosts, addresses and ports.
+class Unpaired(ValueError):
+    """The lists of hosts, addresses and ports don't go together.
 
-    Raises ValueError, with the reason in words, where libpq would refuse the lists or a port.
+    keyword: the list to look at.
     """
-    hosts = [item.strip() for item in host.split(",")] if host else []
-    hostaddrs = [item.strip() for item in hostaddr.split(",")] if hostaddr else []
-    ports = [item.strip() for item in port.split(",")] if port else []
+
+    def __init__(self, keyword: str, reason: str) -> None:
+        super().__init__(reason)
+        self.keyword = keyword
+
+
+def endpoints(host: str, hostaddr: str, port: str) -> tuple[Endpoint, ...]:
+    """Pair up libpq's comma-separated lists of hosts, addresses and ports, each item as libpq takes it.
+
+    Raises Unpaired, a ValueError with the reason in words, if libpq would refuse the lists or a port.
+    """
+    hosts = host.split(",") if host else []
+    hostaddrs = hostaddr.split(",") if hostaddr else []
+    ports = port.split(",") if port else []
     if hosts and hostaddrs and len(hosts) != len(hostaddrs):
-        raise ValueError(f"{len(hosts)} host(s) stand beside {len(hostaddrs)} hostaddr value(s)")
+        counted = f"HOST lists {_count(hosts, 'host')} but hostaddr lists {_count(hostaddrs, 'address')}"
+        raise Unpaired("host", counted)
     count = max(len(hosts), len(hostaddrs), 1)
     if len(ports) not in (0, 1, count):
-        raise ValueError(f"{len(ports)} ports stand beside {count} host(s)")
+        raise Unpaired("port", f"PORT lists {_count(ports, 'port')} but there {_are(count, 'host')}")
     if bad := [item for item in hostaddrs if item and not is_ip_address(item)]:
-        raise ValueError(f"hostaddr {bad[0]!r} is not an IP address")
+        raise Unpaired("hostaddr", f"hostaddr {bad[0]!r} is not an IP address")
     hosts = hosts or [""] * count
     hostaddrs = hostaddrs or [""] * count
     numbers = [_port(item) for item in ports or [""]]
     return tuple(Endpoint(*each) for each in zip(hosts, hostaddrs, numbers * (count // len(numbers)), strict=True))
 
 
+def _count(items: list[str], noun: str) -> str:
+    plural = noun + ("es" if noun.endswith("s") else "s")
+    return f"{len(items)} {noun if len(items) == 1 else plural}"
+
+
+def _are(count: int, noun: str) -> str:
+    return f"is 1 {noun}" if count == 1 else f"are {count} {noun}s"
+
+
 def _port(text: str) -> int:
     if not text:
         return POSTGRESQL_PORT
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
-        raise ValueError(f"port {text!r} is not a number from 1 to 65535")
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 65535 and len(text) < 9):
+        raise Unpaired("port", f"port {text!r} is not a number from 1 to 65535")
     return int(text)

@@ -1,4 +1,4 @@
-"""What a libpq knows: the one inside the driver that Django loaded, and the one behind psql."""
+"""What a libpq knows: the one inside the driver that Django loaded, or the one behind psql."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ KEYWORDS = (
 
 # The PostgreSQL release whose libpq first has the keyword, for those newer than PostgreSQL 12. psql can't be asked
 # which keywords it takes without opening a connection.
-_PSQL_SINCE = {
+NEWER = {
     "ssl_min_protocol_version": 13,
     "ssl_max_protocol_version": 13,
     "channel_binding": 13,
@@ -74,7 +74,7 @@ _PSQL_SINCE = {
 }
 
 
-# Host, address and port as libpq is given them.
+# Host, address and port, as libpq is given them.
 Server = tuple[str, str, str]
 
 
@@ -133,9 +133,9 @@ def version_text() -> str:
 
 
 def psql_version(executable: str) -> int:
-    """Return psql's major version, and 12 where its answer can't be read.
+    """Return psql's major version, or 12 if its answer can't be read.
 
-    Raises OSError where there is no such program, as running it for the user would.
+    Raises OSError if there is no such program, as running it for the user would.
     """
     with subprocess.Popen(  # noqa: S603 (the program that is about to be run for the user anyway)
         [executable, "--version"],
@@ -150,7 +150,7 @@ def psql_version(executable: str) -> int:
 
 
 def psql_knows(keyword: str, major: int) -> bool:
-    return _PSQL_SINCE.get(keyword, 0) <= major
+    return NEWER.get(keyword, 0) <= major
 
 
 def conninfo(params: Mapping[str, object]) -> str:
@@ -165,7 +165,7 @@ def _quoted(value: str) -> str:
 
 
 def service_values(service: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Read a service from the files where libpq looks for it, and return {} where it isn't there.
+    """Read a service from the files in which libpq looks for it, or return {} if none has it.
 
     libpq's own rules ("The Connection Service File"): ``PGSERVICEFILE`` or the file in the home folder, then the
     system-wide one, whose place only ``PGSYSCONFDIR`` tells us. White space around "=" is not allowed there.
@@ -191,7 +191,8 @@ def _home(environ: Mapping[str, str]) -> Path:
 
 def _service_section(lines: list[str], service: str) -> dict[str, str] | None:
     values: dict[str, str] | None = None
-    for line in map(str.strip, lines):
+    for line in lines:
+        line = line.strip(" \t\v\f\r\n")
         if line.startswith("#") or not line:
             continue
         if line.startswith("["):

@@ -1,10 +1,12 @@
-"""The backend's own options, ``DATABASES[alias]["OPTIONS"]["azpg"]``: keys, types, defaults and reasons."""
+"""The backend's own options, ``DATABASES[alias]["OPTIONS"]["azpg"]``: each with type, default, reason."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
+
+from azpg_backend.plan import texts
 
 AUTH_METHODS = ("password", "entra")
 
@@ -23,12 +25,12 @@ class InvalidOption(ValueError):
 class Options:
     """Parsed ``OPTIONS["azpg"]``.
 
-    auth: "password" or "entra" (a Microsoft Entra token as the password).
+    auth: "password", or "entra" for a Microsoft Entra token as the password.
     credential: dotted path, instance or factory of an azure-identity credential; None for DefaultAzureCredential.
     credential_kwargs: arguments for the factory. Not shown: a client secret may be among them.
     scope: OAuth scope of the token; "" for the one of the host's cloud.
     connect_retry_seconds: how long to go on trying while the server restarts, in seconds; 0 turns retrying off.
-    plaintext_on_loopback: allow no TLS where every host is a loopback address or a socket directory.
+    plaintext_on_loopback: do without TLS if every host is a loopback address or a socket directory.
     """
 
     auth: str = "password"
@@ -50,32 +52,36 @@ def parse(value: Any) -> Options:
 
     Raises InvalidOption for a key that doesn't exist (naming those that do) or a value of the wrong kind.
     """
+    value = texts.settled(value)
     if value is None:
         return Options()
     if not isinstance(value, Mapping):
         raise InvalidOption(
-            "", f"is {type(value).__name__}, not a dict", f"Write a dict with any of {_listed(names())}."
+            "", f"is {type(value).__name__}, not a dict", f"Write a dict with any of {texts.listed(names())}."
         )
     for key in value:
-        if key not in names():
-            raise InvalidOption(str(key), "is not an option of this backend", f"Valid keys: {_listed(names())}.")
+        if not isinstance(key, str) or key not in names():
+            what = "is not an option of this backend"
+            raise InvalidOption(texts.shown_key(key), what, f"Valid keys: {texts.listed(names())}.")
     for each in fields(Options):
         if each.name in value:
-            _check(each.name, value[each.name])
-    return Options(**value)
+            _check(each.name, texts.settled(value[each.name]))
+    return Options(
+        **{key: given if key.startswith("credential") else texts.plain(given) for key, given in value.items()}
+    )
 
 
 def _check(key: str, value: Any) -> None:
-    if key == "auth" and value not in AUTH_METHODS:
-        raise InvalidOption(key, f"is {value!r}", f"Use one of {_listed(AUTH_METHODS)}.")
+    if key == "auth" and not (isinstance(value, str) and value in AUTH_METHODS):
+        raise InvalidOption(key, f"is {texts.shown(value)}", f"Use one of {texts.listed(AUTH_METHODS)}.")
     if key == "plaintext_on_loopback" and not isinstance(value, bool):
-        raise InvalidOption(key, f"is {value!r}", "Use True or False.")
+        raise InvalidOption(key, f"is {texts.shown(value)}", "Use True or False.")
     if key == "connect_retry_seconds" and (
         isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 3600
     ):
-        raise InvalidOption(key, f"is {value!r}", "Use a number of seconds from 0 (no retrying) to 3600.")
-    if key == "scope" and not isinstance(value, str):
-        raise InvalidOption(key, f"is {type(value).__name__}, not a string", "Leave it out for the host's own cloud.")
+        raise InvalidOption(key, f"is {texts.shown(value)}", "Use a number of seconds from 0 (no retrying) to 3600.")
+    if key == "scope":
+        _check_scope(value)
     if key == "credential_kwargs" and not isinstance(value, Mapping):
         raise InvalidOption(key, f"is {type(value).__name__}, not a dict", "Write a dict of keyword arguments.")
     if key == "credential" and not (
@@ -88,5 +94,11 @@ def _check(key: str, value: Any) -> None:
         )
 
 
-def _listed(items: Any) -> str:
-    return ", ".join(repr(item) for item in items)
+def _check_scope(value: Any) -> None:
+    remedy = "Leave it out for the host's own cloud."
+    if not isinstance(value, str):
+        raise InvalidOption("scope", f"is {type(value).__name__}, not a string", remedy)
+    if not texts.may_be_shown(value):
+        raise InvalidOption("scope", "holds a login, a password or a key (not shown)", remedy)
+    if unseen := texts.invisible(value):
+        raise InvalidOption("scope", f"is {texts.shown(value)}: there is {unseen}", remedy)

@@ -8,13 +8,15 @@ compared at every use as well.
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
 _owner = os.getpid()
 _all: list[Kept[Any]] = []
+_owned: weakref.WeakSet[Owned] = weakref.WeakSet()
 
 
 class Kept(Generic[T]):
@@ -51,11 +53,24 @@ class Kept(Generic[T]):
         self._value = self._make()
 
 
+class Owned(Protocol):
+    """Something with threads or locks, which a forked child does not have."""
+
+    def start_over(self) -> None: ...
+
+
+def own(each: Owned) -> None:
+    """Let a forked child call start_over() before it uses this object."""
+    _owned.add(each)
+
+
 def leave_parent() -> None:
     """In a forked child, give up what is the parent's; elsewhere do nothing."""
     global _owner
     if _owner != os.getpid():
         _owner = os.getpid()
+        for owned in list(_owned):
+            owned.start_over()
         for each in _all:
             each._inherit()
 

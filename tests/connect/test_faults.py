@@ -343,10 +343,10 @@ def test_connect_timeout_is_each_host_s(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="has Linux's names of socket options")
 def test_the_kernel_is_told_how_to_notice(target: LocalPostgres, settings_for: SettingsFor, connect: Connect) -> None:
-    """The bounds in real operation, which last too long to wait for here: 30 s, and 60 + 10 s."""
+    """The bounds in real operation, which last too long to wait for here: 18 s, and 10 + 5 * 2 s."""
     wrapper = connect(settings_for(target))
     wrapper.ensure_connection()
     with socket.socket(fileno=os.dup(wrapper.connection.fileno())) as connection:
         assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         options = [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT]
-        assert [connection.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [60, 10, 5, 30_000]
+        assert [connection.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [10, 2, 5, 18_000]

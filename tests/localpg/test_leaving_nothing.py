@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 HEAD = """
 import os, signal, sys, time
 from demo_project.localpg import LocalPostgres, azure_chain
-# As in a terminal, although nohup and scripts' background jobs ignore it.
+# Let SIGINT interrupt as in a terminal: nohup and scripts' background jobs ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 server = LocalPostgres(azure_chain())

@@ -50,10 +50,10 @@ def test_minimal_settings_get_verified_tls_and_no_finding() -> None:
         "sslcertmode": "disable",
         "connect_timeout": 10,
         "keepalives": 1,
-        "keepalives_idle": 60,
-        "keepalives_interval": 10,
+        "keepalives_idle": 10,
+        "keepalives_interval": 2,
         "keepalives_count": 5,
-        "tcp_user_timeout": 30_000,
+        "tcp_user_timeout": 18_000,
     }
 
 
@@ -83,9 +83,6 @@ def test_the_user_s_own_keyword_wins(key: str, value: Any) -> None:
     ("key", "value"),
     [
         ("sslmode", "disable"),
-        ("sslmode", "allow"),
-        ("sslmode", "prefer"),
-        ("sslmode", "require"),
         ("ssl_min_protocol_version", "TLSv1"),
         ("ssl_min_protocol_version", "TLSv1.1"),
         ("ssl_min_protocol_version", "tlsv1.1"),
@@ -137,12 +134,12 @@ def test_what_can_not_be_meant_is_refused_with_a_remedy(options: dict[str, Any],
     assert f"DATABASES['default']['OPTIONS'][{next(iter(options))!r}]" in str(plan.problems[0])
 
 
-def test_an_address_that_is_none_is_refused_with_a_remedy() -> None:
+def test_an_invalid_address_is_refused_with_a_remedy() -> None:
     plan = decide({"hostaddr": "not-an-address"})
     assert codes(plan) == ["settings.invalid"]
     assert plan.problems[0].is_error
     assert "hostaddr 'not-an-address' is not an IP address" in str(plan.problems[0])
-    assert "DATABASES['default']['HOST'] does not fit" in str(plan.problems[0])
+    assert "DATABASES['default']['OPTIONS']['hostaddr'] does not fit" in str(plan.problems[0])
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "abc", "5432,6432", 70000])
@@ -241,7 +238,7 @@ def test_other_names_than_azure_s_are_warned_about(host: str) -> None:
         "writer.postgres.database.azure.com",
         "postgres.database.usgovcloudapi.net",
         "postgres.database.chinacloudapi.cn",
-        "postgres.database.sovcloud-api.fr",
+        "eastus.horizondb.azure.com",
     ],
 )
 def test_every_cloud_is_azure(suffix: str) -> None:

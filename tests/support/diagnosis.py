@@ -1,4 +1,4 @@
-"""The check, run by tests: its steps as values, and the document that tells what they met."""
+"""Run the check in tests, and write down the scenarios that they met."""
 
 from __future__ import annotations
 

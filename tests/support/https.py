@@ -1,4 +1,4 @@
-"""HTTPS servers of this machine: their certificates, and the root that vouches for these."""
+"""Certificates for HTTPS servers on this machine, and the root that signs them."""
 
 from __future__ import annotations
 

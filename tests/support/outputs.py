@@ -1,4 +1,4 @@
-"""Everything that running something lets out."""
+"""Collect everything that a function prints, logs or raises."""
 
 from __future__ import annotations
 

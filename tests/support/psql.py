@@ -1,4 +1,4 @@
-"""psql as the client of the local server's tests, so that no driver's own ways come into it."""
+"""psql, the client in the local server's tests: no driver's behaviour comes into it."""
 
 from __future__ import annotations
 

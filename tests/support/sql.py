@@ -1,4 +1,4 @@
-"""Questions that many tests ask a server through Django."""
+"""Queries that several tests share."""
 
 from __future__ import annotations
 

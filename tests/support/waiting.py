@@ -1,4 +1,4 @@
-"""Waiting for what other threads, processes and the network do, however busy the machine is."""
+"""Wait for events in other threads, processes and the network, however busy the machine is."""
 
 from __future__ import annotations
 

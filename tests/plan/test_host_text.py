@@ -1,0 +1,201 @@
+"""HOST, PORT, USER and NAME: what is too much in them is named, with what to write; a URL is not shown."""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.plans import HOST, ids, only, planned
+
+
+@pytest.mark.parametrize(
+    ("host", "parts"),
+    [
+        (f"{HOST}\n", ["'mydemoserver.postgres.database.azure.com\\n'", "a line break at its end", ".strip()"]),
+        (f" {HOST}", ["a blank at its beginning"]),
+        (f"{HOST}\u200b", ["U+200B (ZERO WIDTH SPACE)"]),
+        (f"\ufeff{HOST}", ["a byte order mark"]),
+        (f"{HOST}, b{HOST}", ["a blank at its beginning"]),
+        (f'"{HOST}"', ["has quotes in it", "Remove the quotes"]),
+        (f"\u201c{HOST}\u201d", ["has quotes in it"]),
+        (f"https://{HOST}", ["is a URL", "Write only the server's full name"]),
+        (f"{HOST}:5432", ["has a port in it", f"Write '{HOST}' into HOST, and the port 5432 into PORT"]),
+        (f"{HOST}:5432-5440", ["has a port in it"]),
+        (f"{HOST}:", ["has a port in it", f"Write '{HOST}' into HOST."]),
+        ("[::1]", ["has brackets in it", "without brackets"]),
+        ("[::1]:5432", ["has brackets in it"]),
+        (f"{HOST}/", ["ends in a slash", f"Write '{HOST}'"]),
+        (f"{HOST}.", ["ends in a dot", f"Write '{HOST}'"]),
+        (f"{HOST}/app", ["a path or a query", "not shown"]),
+        (f"{HOST}?sslmode=require", ["not shown"]),
+        (f"{HOST},5432", ["the number 5432", "into PORT"]),
+        (f"tcp:{HOST},1433", ["is a URL, or a part of one"]),
+        ("app:x1y2@" + HOST, ["has an '@' in it", "not shown"]),
+        ("Server=h;Database=app;", ["is a connection string"]),
+        ("${DB_HOST}", ["'${DB_HOST}'", "a placeholder that nothing replaced"]),
+        ("<server>.postgres.database.azure.com", ["a placeholder"]),
+        ("@Microsoft.KeyVault(VaultName=v;SecretName=h)", ["a Key Vault reference"]),
+        ("my\u2013server.postgres.database.azure.com", ["U+2013"]),
+        (f"a..{HOST}", ["an empty or a too long part"]),
+        ("a" * 64 + f".{HOST}", ["an empty or a too long part"]),
+        ("*.postgres.database.azure.com", ["a pattern"]),
+        ("my server.postgres.database.azure.com", ["' ' (U+0020)"]),
+        ("%2Fvar%2Frun%2Fpostgresql", ["a socket directory", "with slashes"]),
+        (f"{HOST}\\", ["ends in a slash", f"Write '{HOST}'"]),
+        ("$DB_HOST", ["a placeholder"]),
+        ("$env:DB_HOST", ["a placeholder"]),
+        ("@@DB_HOST@@", ["a placeholder"]),
+        ("None", ["what a missing value becomes"]),
+        ([HOST], ["type list", "joined with commas"]),
+        (5, ["is 5, not the name of a server"]),
+        (True, ["is True, not the name of a server"]),
+        (b"\xff", ["not UTF-8"]),
+    ],
+)
+def test_host(host: Any, parts: list[str]) -> None:
+    plan = planned(HOST=host)
+    assert ids(plan) == ["azpg.E002"]
+    for part in ["DATABASES['default']['HOST']", *parts]:
+        assert part in only(plan)
+    assert "host" not in plan.params
+    assert plan.endpoints == ()
+
+
+@pytest.mark.parametrize("host", [f"{HOST},b{HOST}", "10.0.0.4", "::1", "fe80::1%eth0", HOST.upper(), "under_score.de"])
+def test_a_host_that_can_be_meant_is_passed_on(host: str) -> None:
+    plan = planned(HOST=host)
+    assert not plan.errors
+    assert plan.params["host"] == host
+
+
+@pytest.mark.parametrize("host", [HOST.encode(), ipaddress.ip_address("10.0.0.4")])
+def test_a_host_in_another_wrapping_works_as_with_django(host: Any) -> None:
+    plan = planned(HOST=host)
+    assert not plan.errors
+    assert plan.params["host"] in (HOST, "10.0.0.4")
+
+
+@pytest.mark.parametrize(
+    ("port", "part"),
+    [
+        ("tcp://10.0.0.1:5432", "Kubernetes"),
+        (5432.0, "is 5432.0, not a port number"),
+        (True, "is True"),
+        ("5432-5440", "'5432-5440'"),
+        (":5432", "':5432'"),
+        ("5432/tcp", "'5432/tcp'"),
+        (" 5432", "a blank at its beginning"),
+        ("5432\n", "'5432\\n'"),
+        (-1, "'-1'"),
+        ("\uff15\uff14\uff13\uff12", "from 1 to 65535"),
+        ("${DB_PORT}", "a placeholder"),
+        ("5432;x1y2", "(not shown)"),
+        ("9" * 5000, "from 1 to 65535"),
+    ],
+)
+def test_port(port: Any, part: str) -> None:
+    plan = planned(PORT=port)
+    assert ids(plan) == ["azpg.E002"]
+    assert "DATABASES['default']['PORT']" in only(plan)
+    assert part in only(plan)
+    assert plan.endpoints == ()
+
+
+@pytest.mark.parametrize("port", [5432, "5432", "05432", "", None, 0])
+def test_a_port_that_works_goes_on_working(port: Any) -> None:
+    assert planned(PORT=port).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("hosts", "hostaddr", "port", "words"),
+    [
+        (f"{HOST},b{HOST}", "10.0.0.4", "", "HOST lists 2 hosts but hostaddr lists 1 address"),
+        (HOST, "10.0.0.4,10.0.0.5", "", "HOST lists 1 host but hostaddr lists 2 addresses"),
+        (HOST, None, "5432,5433", "PORT lists 2 ports but there is 1 host"),
+        (f"{HOST},b{HOST}", None, "1,2,3", "PORT lists 3 ports but there are 2 hosts"),
+    ],
+)
+def test_lists_that_do_not_go_together(hosts: str, hostaddr: str | None, port: str, words: str) -> None:
+    plan = planned({"hostaddr": hostaddr}, HOST=hosts, PORT=port)
+    assert ids(plan) == ["azpg.E002"]
+    assert words in only(plan)
+
+
+class Names(str, enum.Enum):
+    ME = "me"
+
+
+@pytest.mark.parametrize(
+    ("user", "part"),
+    [
+        ("app:x1y2@" + HOST, "is a URL"),
+        ("app:x1y2", "has a colon in it, like user:password"),
+        ("postgres://app@h", "is a URL"),
+        (":x1y2", "has a colon in it"),
+        ("me : x1y2@h", "is a URL"),
+        ("$USER", "a placeholder"),
+        ("None", "a missing value"),
+        ('"me"', "stands in quotes"),
+        ("<user>", "a placeholder"),
+        ("me\r", "a carriage return"),
+        (True, "is True"),
+        (["me"], "type list"),
+    ],
+)
+def test_user(user: Any, part: str) -> None:
+    plan = planned(USER=user)
+    assert ids(plan) == ["azpg.E002"]
+    assert part in only(plan)
+    assert "x1y2" not in repr(plan)
+    assert plan.user == ""
+
+
+@pytest.mark.parametrize("user", ["me@contoso.com", "a_b.c#EXT#@d.onmicrosoft.com", "my app (prod)", "\u00fcser", 5])
+def test_a_role_s_name_may_hold_almost_anything(user: Any) -> None:
+    plan = planned(USER=user)
+    assert plan.problems == ()
+    assert plan.params["user"] == user
+
+
+def test_a_role_with_a_colon_has_a_way_out() -> None:
+    assert planned({"user": "team:app"}, USER="").problems == ()
+
+
+def test_an_enumeration_s_member_is_its_text() -> None:
+    assert planned(USER=Names.ME).params["user"] == "me"
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        (f"postgres://app@{HOST}/app", "is a URL"),
+        ("Server=h;Database=app;Pwd=x", "is a URL or a connection string"),
+        ("app?sslmode=require", "the query of a URL"),
+        ("/app", "Write 'app'"),
+        ("app\n", "'app\\n'"),
+        ("app\x1b[31m", "an escape character"),
+        ("'app'", "Write 'app'"),
+        ("{{ name }}", "a placeholder"),
+        ("x" * 64, "64 characters, and PostgreSQL's limit is 63"),
+        (5, "is 5, not the name of a database"),
+        (Path("db.sqlite3"), "not the name of a database"),
+        ("host=h password=x1y2", "not shown"),
+    ],
+)
+def test_name(name: Any, part: str) -> None:
+    plan = planned(NAME=name)
+    assert ids(plan) == ["azpg.E002"]
+    assert "DATABASES['default']['NAME']" in only(plan)
+    assert part in only(plan)
+    assert "dbname" not in plan.params
+
+
+@pytest.mark.parametrize("name", ["dbname=app sslmode=disable", "my app", "a/b", "\u00fcber", None, "x" * 63])
+def test_a_name_that_can_be_meant_is_passed_on(name: Any) -> None:
+    plan = planned(NAME=name)
+    assert plan.problems == ()
+    assert plan.params["dbname"] == ("postgres" if name is None else name)
