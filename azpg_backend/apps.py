@@ -1,4 +1,4 @@
-"""``"azpg_backend"`` in INSTALLED_APPS: system checks and ``manage.py azpg_check``."""
+"""The Django app: ``"azpg_backend"`` in INSTALLED_APPS brings the system checks."""
 
 from django.apps import AppConfig
 from django.core.checks import register

@@ -67,6 +67,12 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         """Return what this alias asks of libpq, with settings and environment as they are now."""
         return decision.decide(self.alias, self.settings_dict)
 
+    def check_settings(self) -> None:
+        """Refuse what Django would stumble over before it asks for the parameters. Raises ImproperlyConfigured."""
+        super().check_settings()
+        if not isinstance(self.settings_dict["CONN_MAX_AGE"], (int, float, type(None))):
+            self.plan().raise_errors()
+
     def get_connection_params(self) -> dict[str, Any]:
         """Return the arguments of the driver's connect(), but for a token, which is added last.
 
@@ -82,8 +88,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
 
     @property
     def pool(self) -> Any:
-        options = self.settings_dict["OPTIONS"].get("pool")
-        if self.alias == NO_DB_ALIAS or not options:
+        if self.alias == NO_DB_ALIAS or not self.settings_dict["OPTIONS"].get("pool"):
             return None
         if self.alias not in self._connection_pools:
             if self.settings_dict.get("CONN_MAX_AGE", 0) != 0:
@@ -97,6 +102,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
             checked = bool(self.settings_dict["CONN_HEALTH_CHECKS"])
             # Not this wrapper's own methods: a pool outlives the thread that first asked for it.
             configure = type(self)(self.settings_dict, self.alias)._configure_connection
+            options = self.settings_dict["OPTIONS"]["pool"]
             made = pool.make(self._door(self.Database.connect), params, configure, options, checked=checked)
             self._connection_pools.setdefault(self.alias, made)
         return self._connection_pools[self.alias]

@@ -1,1 +1,1 @@
-"""Microsoft Entra: from a Plan to a user name and a live token."""
+"""Microsoft Entra: from a Plan to a live token."""

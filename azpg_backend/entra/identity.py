@@ -1,4 +1,4 @@
-"""Whose token it is: the claims of an access token, read and not verified, and the role name that follows."""
+"""Whose token it is: the claims of an access token, read without verification."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A problem: what is wrong, how grave it is, and what to do about it.
+"""A problem: the one value for everything that this package reports.
 
-One value for everything that this package reports: a mistake in the settings, a flaw of a CA file, an objection to a
+It can be a mistake in the settings, a flaw of a CA file, an objection to a
 certificate, the meaning of a driver's error, an outcome of the check.
 """
 

@@ -1,4 +1,4 @@
-"""The same wrapper, with PostGIS operations, features, introspection and schema editor from Django."""
+"""The same wrapper over Django's PostGIS one."""
 
 from django.contrib.gis.db.backends.postgis.base import DatabaseWrapper as PostGISDatabaseWrapper
 

@@ -1,1 +1,1 @@
-"""What this process keeps between two connects, and what becomes of it in a forked child."""
+"""What this process keeps between two connects."""

@@ -1,4 +1,4 @@
-"""The root CAs of Azure's list: what they are called, what they hash to, and where they officially come from."""
+"""The root CAs of Azure's list, as pinned in manifest.json."""
 
 from __future__ import annotations
 

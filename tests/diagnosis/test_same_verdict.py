@@ -22,7 +22,7 @@ from tests.support.chains import CASES, CLIENT_AUTH, Case, Presented
 from tests.support.diagnosis import Check, Scenarios
 from tests.support.settings import HOST, NO_RETRY
 
-# The last two are OpenSSL 3's and OpenSSL 1.1's words for a signature by another key.
+# The last two are what releases of OpenSSL say of a signature by another key.
 REFUSED_TLS = (
     "certificate verify failed",
     "does not match host name",
