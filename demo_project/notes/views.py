@@ -50,8 +50,8 @@ def check_again(request: HttpRequest) -> HttpResponse:
 
 
 def _page(request: HttpRequest, form: NoteForm) -> HttpResponse:
-    checked, live = _live()
-    context = {**what_was_checked(checked), **live, "form": form}
+    checked, answers = live()
+    context = {**what_was_checked(checked), **answers, "form": form}
     response = render(request, "notes/index.html", context)
     response["Content-Security-Policy"] = POLICY
     response["Referrer-Policy"] = "same-origin"
@@ -74,15 +74,15 @@ def what_was_checked(checked: Checked) -> dict[str, Any]:
     }
 
 
-def _live() -> tuple[Checked, dict[str, Any]]:
+def live() -> tuple[Checked, dict[str, Any]]:
     """Return the last check, and what the server says now; if it does not answer, the check is run anew to say why."""
     checked = last_check()
     try:
-        live: dict[str, Any] = {"seen": seen_by_server(), "notes": None}
+        now: dict[str, Any] = {"seen": seen_by_server(), "notes": None}
     except DatabaseError:
         return check(), {"seen": None, "notes": None}
     try:
-        live["notes"] = list(Note.objects.all()[:SHOWN])
+        now["notes"] = list(Note.objects.all()[:SHOWN])
     except ProgrammingError:
-        live["unmigrated"] = True
-    return checked, live
+        now["unmigrated"] = True
+    return checked, now

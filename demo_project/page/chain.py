@@ -78,7 +78,7 @@ def _top(last: Mapping[str, Any], root: str | None, checked: Checked) -> list[Ce
         alone = last["issuer"] == last["subject"]
         return [] if alone else [Certificate(common_name(last["issuer"]), UNTRUSTED)]
     trusted = (each for each in checked.detail("ca").get("roots", []) if each["name"] == root)
-    anchor = next(trusted, {})
+    anchor: Mapping[str, Any] = next(trusted, {})
     return [Certificate(root, ROOT, ends=_time(anchor.get("not_after")), sha256=anchor.get("sha256", ""))]
 
 

@@ -34,7 +34,7 @@ _LINE = 19
 class Shape:
     """One of the two pictures.
 
-    columns: characters in a line of a name.
+    columns: small letters in a line of a name.
     bar_left: where the bars begin, in percent.
     bar_share: how much of the width they take, in percent.
     bar_shift: pixels that the bars are moved to the right.
@@ -50,7 +50,7 @@ class Shape:
 
 
 WIDE = Shape("wide", 34, 46, 54, 0, True)
-NARROW = Shape("narrow", 25, 0, 80, 48, False)
+NARROW = Shape("narrow", 22, 0, 80, 48, False)
 
 
 @dataclass(frozen=True)
@@ -151,9 +151,10 @@ def _axis(certificates: Sequence[Certificate], now: datetime) -> tuple[int, str]
 def _row(certificate: Certificate, top: int, axis: _Axis, now: datetime, last: bool) -> tuple[int, Row]:
     names = wrapped(certificate.name, axis.shape.columns)
     lines = tuple((top + 33 + _LINE * index, text) for index, text in enumerate(names))
-    dates = lines[-1][0] + 20
+    # Without a date there is no line for it.
+    dates = lines[-1][0] + (20 if certificate.ends else 0)
     rail = top + 25 if axis.shape.beside else dates + 12
-    height = (dates if axis.shape.beside else rail + 8) - top + (8 if last else 34)
+    height = max(dates, rail + 26) - top + (8 if last else 34)
     state, left = standing(certificate, now)
     x = width = None
     if certificate.ends is not None:
@@ -219,5 +220,12 @@ def _filled(text: str, columns: int) -> list[str]:
     return [*lines, line]
 
 
-def _cells(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
+def _cells(text: str) -> float:
+    """Return about how wide a text is, in small letters of a wide font."""
+    return sum(map(_cell, text))
+
+
+def _cell(character: str) -> float:
+    if character in "MWmw@%" or unicodedata.east_asian_width(character) in "WF":
+        return 2
+    return 1.2 if character.isupper() else 1
