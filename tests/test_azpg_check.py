@@ -569,3 +569,22 @@ def test_nobody_waits_for_settings(databases: Databases, good: dict[str, Any]) -
     started = time.monotonic()
     assert azpg_check("--offline", "--wait", "600")[0] == 1
     assert time.monotonic() - started < 60
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("output", ["> /dev/full", ">&-"])
+def test_an_output_that_takes_nothing(form: str, output: str) -> None:
+    done = subprocess.run(
+        f"'{sys.executable}' manage.py azpg_check --offline --format {form} {output}",
+        shell=True,
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "demo_project.settings", "AZURE_POSTGRESQL_HOST": "localhost"},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("CommandError: The report can't be written: ")
+    assert "Traceback" not in done.stderr

@@ -158,6 +158,9 @@ def _refused(explanation: Explanation, detail: dict[str, Any], first: str = "") 
         hint = "These are the words of libpq or the server: search for them in PostgreSQL's documentation."
         return failed("login.failed", said, hint, **detail)
     hint = f"That means: {problem.message}. {problem.hint}"
+    if problem.code == "login.timeout":
+        # The steps above reached the server, so neither firewall nor network is to blame.
+        hint = _LATE_HINT
     return failed(problem.code, said, f"{first} {hint}".strip(), **detail)
 
 
