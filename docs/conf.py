@@ -1,0 +1,25 @@
+"""The documentation site: ``nox -s docs`` builds it without a warning into ``.nox/docs/html``."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_extensions"))
+
+project = "django-azpg"
+author = "the azpg_backend contributors"
+version = release = tomllib.loads((HERE.parent / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+
+extensions = ["myst_parser", "anchors"]
+exclude_patterns = ["_extensions"]
+# Headings get the anchors that they have in a repository's view of the same file.
+myst_heading_anchors = 3
+nitpicky = True
+
+html_theme = "furo"
+html_title = f"django-azpg {release}"
+html_copy_source = False
+html_show_sphinx = False
