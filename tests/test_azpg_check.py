@@ -81,15 +81,15 @@ def test_json(databases: Databases, good: dict[str, Any]) -> None:
     status, text = azpg_check("--offline", "--format", "json")
     report = json.loads(text)
     assert status == 1
-    assert set(report) == {"version", "ok", "databases"}
+    assert set(report) == {"version", "azpg_version", "checked_at", "ok", "databases"}
     assert (report["version"], report["ok"]) == (1, False)
     assert [row["alias"] for row in report["databases"]] == ["default", "other"]
     for row in report["databases"]:
-        assert set(row) == {"alias", "host", "port", "ok", "psql", "steps"}
+        assert set(row) == {"alias", "host", "port", "ok", "psql", "duration_ms", "steps"}
         assert (row["host"], row["port"]) == (HOST, good["PORT"])
         assert [step["step"] for step in row["steps"]] == list(STEPS)
         for step in row["steps"]:
-            assert set(step) == {"step", "status", "code", "message", "hint", "duration_ms", "detail"}
+            assert set(step) == {"step", "status", "code", "message", "hint", "docs", "duration_ms", "detail"}
             assert step["status"] in {"pass", "warn", "fail", "skip"}
     first, second = report["databases"]
     assert (first["ok"], second["ok"]) == (True, False)

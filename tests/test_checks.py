@@ -74,6 +74,12 @@ def test_the_ca_file_is_looked_into(databases: Databases, tmp_path: Path) -> Non
     assert ids(databases, settings) == ["azpg.W010"]
 
 
+def test_a_file_that_does_not_exist_yet(databases: Databases, tmp_path: Path) -> None:
+    assert ids(databases, {**AZURE, "OPTIONS": {"sslrootcert": str(tmp_path / "new.pem")}}) == ["azpg.W008"]
+    # azpg_check never writes to a relative path, so its warning is the only one.
+    assert ids(databases, {**AZURE, "OPTIONS": {"sslrootcert": "certs/new.pem"}}) == ["azpg.W018"]
+
+
 def test_a_token_without_azure_identity(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
     entra = {"auth": "entra"}
     assert ids(databases, {**AZURE, "OPTIONS": {"azpg": entra}}) == []

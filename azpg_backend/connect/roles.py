@@ -28,7 +28,7 @@ STILL_A_STANDBY = Explanation(
 
 def in_recovery(connection: Any) -> bool:
     """Whether a connection's server says that it is in recovery; costs nothing."""
-    return bool(connection.info.parameter_status("in_hot_standby") == "on")
+    return not connection.closed and bool(connection.info.parameter_status("in_hot_standby") == "on")
 
 
 def is_worth_waiting(plan: Plan, connection: Any, now: float) -> bool:
@@ -38,7 +38,7 @@ def is_worth_waiting(plan: Plan, connection: Any, now: float) -> bool:
     """
     if not plan.writes or not plan.endpoints:
         return False
-    server = servers.of(plan.endpoints[0])
+    server = servers.of(servers.endpoint_of(plan, connection))
     if not in_recovery(connection):
         server.seen_as_primary()
         return False

@@ -6,7 +6,7 @@ What is verified is the same on all of them. A way that follows another is tried
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from azpg_backend.plan.decision import Plan
 DIRECT_SINCE = 170000
 # Seconds. An end that takes a TLS hello for the start of a long message never answers it.
 _SHORTEST_PATIENCE = 3
-# A login takes at most so many times as long as the last one before a direct attempt is given up as unanswered.
+# The first direct attempt may take so many times as long as the last login before it is given up as unanswered.
 _PATIENCE = 3
 # What libpq 17 and 18 say if the other end does not know direct TLS, or never answers it.
 _NOT_DIRECT = re.compile(
@@ -80,7 +80,7 @@ def learn(plan: Plan, way: Way, connection: Any, seconds: float, now: float) -> 
 
     seconds: how long the connect took.
     """
-    server = servers.of(_endpoint(plan, connection))
+    server = servers.of(servers.endpoint_of(plan, connection))
     server.login_seconds = seconds
     if way.direct:
         server.started_directly()
@@ -97,25 +97,10 @@ def _all_take_direct(plan: Plan, now: float) -> bool:
 
 
 def _direct(plan: Plan) -> dict[str, Any]:
-    slowest = max(servers.of(endpoint).login_seconds for endpoint in plan.endpoints)
-    patience = max(_SHORTEST_PATIENCE, round(_PATIENCE * slowest))
+    """Return what starts TLS at once, with less patience if a server has yet to show that it answers that."""
+    known = [servers.of(endpoint) for endpoint in plan.endpoints]
+    if all(each.starts_directly for each in known):
+        return {"sslnegotiation": "direct"}
+    patience = max(_SHORTEST_PATIENCE, round(_PATIENCE * max(each.login_seconds for each in known)))
     own = int(plan.params.get("connect_timeout") or patience)
     return {"sslnegotiation": "direct", "connect_timeout": min(own, patience)}
-
-
-def _endpoint(plan: Plan, connection: Any) -> Any:
-    """Return which of the plan's servers a connection leads to."""
-    if len(plan.endpoints) == 1:
-        return plan.endpoints[0]
-    host, port = connection.info.host, connection.info.port
-    same = (each for each in plan.endpoints if each.host == host and each.port == port)
-    return next(same, plan.endpoints[0])
-
-
-def in_words(found: Sequence[Way]) -> list[str]:
-    """Return the ways as lines to read."""
-    return [
-        f"{'TLS at once' if each.direct else 'TLS on request'}"
-        f"{', fresh token' if each.fresh_token else ''}: {each.after.value}"
-        for each in found
-    ]

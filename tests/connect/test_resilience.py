@@ -57,6 +57,8 @@ class Driver:
 class Quiet:
     """A connection to a primary of an older release."""
 
+    closed = False
+
     class info:
         server_version = 150000
 
