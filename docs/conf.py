@@ -1,9 +1,9 @@
-"""The documentation site: ``nox -s docs`` builds it without a warning into ``.nox/docs/html``."""
+"""The documentation site: ``nox -s docs`` builds it without a warning into ``.nox/site``."""
 
 from __future__ import annotations
 
+import re
 import sys
-import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -11,7 +11,8 @@ sys.path.insert(0, str(HERE / "_extensions"))
 
 project = "django-azpg"
 author = "the azpg_backend contributors"
-version = release = tomllib.loads((HERE.parent / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+PYPROJECT = (HERE.parent / "pyproject.toml").read_text("utf-8")
+version = release = re.findall(r'^version = "(.*)"', PYPROJECT, re.MULTILINE)[0]
 
 extensions = ["myst_parser", "anchors"]
 exclude_patterns = ["_extensions"]

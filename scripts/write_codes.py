@@ -53,7 +53,7 @@ def written(page: str) -> str:
     from azpg_backend.errors.codes import CHECKS, STEPS, step_codes
 
     introduction = page.partition("\n## ")[0].rstrip()
-    by_hand = {name: text for name, text in sections(page).items()}
+    by_hand = sections(page)
     parts = [introduction]
     for step in STEPS:
         parts.append(f"## The step {step}")
