@@ -1,4 +1,4 @@
-"""A connect that came to nothing: what to raise, and what it means."""
+"""A connect that came to nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ways to try for one connect, as a list: how TLS begins, and with which token.
+"""The ways to try for one connect, as a list.
 
 What is verified is the same on all of them. A way that follows another is tried only after the failure that it is for.
 """

@@ -1,4 +1,4 @@
-"""What the steps of one alias know and hand on."""
+"""The state of one alias's check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The user's own CA file: its content, and what is wrong with it.
+"""A CA file of the user's own: read, judged, written.
 
 Reading is judged as libpq does it, by OpenSSL: text between the certificates, CRLF and a byte order mark are fine; DER
 is not. Imports ``cryptography``, so the engine never imports this module.

@@ -20,7 +20,7 @@ from azpg_backend.entra.tokens import TokenError
 from azpg_backend.errors.explain import Explanation
 from azpg_backend.errors.redact import Secret
 from azpg_backend.process import memory
-from tests.connect.test_resilience import Driver, Quiet
+from tests.support.drivers import Driver, Quiet
 from tests.support.plans import planned
 
 DOWN = Explanation("Connection refused", None)

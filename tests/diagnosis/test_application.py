@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
 from azpg_backend.diagnosis import application
@@ -35,7 +36,7 @@ def test_text_in_conn_max_age_fails_as_in_the_application(
 ) -> None:
     settings = settings_for(server, CONN_HEALTH_CHECKS=True)
     assert codes(check({**settings, "CONN_MAX_AGE": 600})) == []
-    with pytest.raises(TypeError):
+    with pytest.raises(ImproperlyConfigured, match="CONN_MAX_AGE"):
         connect({**settings, "CONN_MAX_AGE": "600"}).ensure_connection()
     steps = check({**settings, "CONN_MAX_AGE": "600"})
     assert Status.FAIL in {step.status for step in steps.values()}

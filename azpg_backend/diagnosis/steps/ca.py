@@ -1,4 +1,4 @@
-"""ca: which roots does libpq trust, are they the official ones, and are Azure's current ones among them?"""
+"""ca: which roots does libpq trust?"""
 
 from __future__ import annotations
 

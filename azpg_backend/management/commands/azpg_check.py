@@ -1,4 +1,4 @@
-"""``manage.py azpg_check``: test the connection step by step and say what is wrong, why, and what to do."""
+"""``manage.py azpg_check``: test the connection step by step."""
 
 from __future__ import annotations
 
