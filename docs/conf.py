@@ -10,7 +10,6 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_extensions"))
 
 project = "django-azpg"
-author = "the azpg_backend contributors"
 PYPROJECT = (HERE.parent / "pyproject.toml").read_text("utf-8")
 version = release = re.findall(r'^version = "(.*)"', PYPROJECT, re.MULTILINE)[0]
 
@@ -24,6 +23,9 @@ html_theme = "furo"
 html_title = f"django-azpg {release}"
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
+# Options such as --update-ca, and quotation marks to be copied, stay as they are written.
+smartquotes = False
 
 # Two pages come from elsewhere. Links to them are checked as soon as both are here.
 if not all((HERE / f"{page}.md").exists() for page in ("local-development", "settings")):

@@ -56,7 +56,7 @@ def written(page: str) -> str:
     by_hand = sections(page)
     parts = [introduction]
     for step in STEPS:
-        parts.append(f"## The step {step}")
+        parts.append(f"## Step: {step}")
         parts += [section(code, of_code(code), by_hand) for code in step_codes(step)]
     parts.append("## System checks")
     parts.append(by_hand.get("System checks", "").strip())
