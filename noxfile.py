@@ -163,6 +163,15 @@ def django_suite(session: nox.Session, django: str, driver: str) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """The demo's page in headless Chromium, if there is one: Debian's package is chromium. Takes half a minute."""
+    if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        session.skip("Chromium is not installed")
+    session.install("-e", ".[browser]")
+    session.run("python", "-m", "pytest", "-q", "tests/demo/test_browser.py", *session.posargs)
+
+
+@nox.session
 def benchmarks(session: nox.Session) -> None:
     """The benchmarks run; their figures are for machines that do nothing else."""
     session.install("-e", ".[benchmarks]")
