@@ -16,7 +16,7 @@ from azpg_backend.connect import health, inherited, roles
 from azpg_backend.connect.failure import Failure
 from azpg_backend.connect.opening import Door
 from azpg_backend.errors import explain
-from azpg_backend.errors.redact import Secret
+from azpg_backend.errors.redact import SECRET_KEYWORDS, Secret
 from azpg_backend.plan import decision
 from azpg_backend.plan.decision import Plan
 from azpg_backend.process import memory
@@ -29,7 +29,7 @@ class _ErrorWrapper(DatabaseErrorWrapper):
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         if error is not None and roles.sqlstate_of(error) == roles.READ_ONLY:
-            self.wrapper.leave_after_use = True
+            self.wrapper.leave_after_use = self.wrapper.plan().writes
         super().__exit__(kind, error, traceback)
 
 
@@ -67,6 +67,12 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         """Return what this alias asks of libpq, with settings and environment as they are now."""
         return decision.decide(self.alias, self.settings_dict)
 
+    def check_settings(self) -> None:
+        """Refuse what Django would stumble over before it asks for the parameters. Raises ImproperlyConfigured."""
+        super().check_settings()
+        if not isinstance(self.settings_dict["CONN_MAX_AGE"], (int, float, type(None))):
+            self.plan().raise_errors()
+
     def get_connection_params(self) -> dict[str, Any]:
         """Return the arguments of the driver's connect(), but for a token, which is added last.
 
@@ -75,17 +81,14 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         plan = self.plan()
         plan.raise_errors()
         params: dict[str, Any] = super().get_connection_params()
-        for key in plan.withheld:
-            params.pop(key, None)
-        params.update(plan.params)
-        if params.get("password") is not None:
-            params["password"] = Secret(params["password"])
-        return params
+        params = {key: each for key, each in params.items() if key not in plan.withheld} | dict(plan.params)
+        # Nothing that shows local variables shows these.
+        secret = {key: Secret(params[key]) for key in SECRET_KEYWORDS & params.keys() if params[key] is not None}
+        return {**params, **secret}
 
     @property
     def pool(self) -> Any:
-        options = self.settings_dict["OPTIONS"].get("pool")
-        if self.alias == NO_DB_ALIAS or not options:
+        if self.alias == NO_DB_ALIAS or not self.settings_dict["OPTIONS"].get("pool"):
             return None
         if self.alias not in self._connection_pools:
             if self.settings_dict.get("CONN_MAX_AGE", 0) != 0:
@@ -99,6 +102,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
             checked = bool(self.settings_dict["CONN_HEALTH_CHECKS"])
             # Not this wrapper's own methods: a pool outlives the thread that first asked for it.
             configure = type(self)(self.settings_dict, self.alias)._configure_connection
+            options = self.settings_dict["OPTIONS"]["pool"]
             made = pool.make(self._door(self.Database.connect), params, configure, options, checked=checked)
             self._connection_pools.setdefault(self.alias, made)
         return self._connection_pools[self.alias]

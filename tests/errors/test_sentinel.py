@@ -76,7 +76,10 @@ PLACES: dict[str, Change] = {
     "PASSWORD": in_settings("PASSWORD", SENTINEL),
     "PASSWORD as bytes": in_settings("PASSWORD", SENTINEL.encode()),
     "PASSWORD in a list": in_settings("PASSWORD", [SENTINEL]),
-    **{f"a URL in {key}": in_settings(key, URL) for key in sorted({*rules.DJANGO, "NAME", "USER", "HOST", "PORT"} - {"TEST"})},
+    **{
+        f"a URL in {key}": in_settings(key, URL)
+        for key in sorted({*rules.DJANGO, "NAME", "USER", "HOST", "PORT"} - {"TEST"})
+    },
     **{f"OPTIONS[{key!r}]": in_options(key, SENTINEL) for key in SECRET_KEYS},
     **{
         f"a URL in OPTIONS[{key!r}]": in_options(key, URL)
