@@ -177,6 +177,8 @@ def test_a_stopped_server_in_the_program(root_file: str) -> None:
         *["azpg_check", "--offline", "--format", "json", "--timeout", "30"],
         AZURE_POSTGRESQL_HOST="localhost",
         AZURE_POSTGRESQL_PORT=str(servers.closed_port()),
+        AZURE_POSTGRESQL_NAME="app",
+        AZURE_POSTGRESQL_USER="app",
         AZURE_POSTGRESQL_PASSWORD="sentinel",
     )
     assert done.returncode == 1
