@@ -134,6 +134,22 @@ def test_what_was_verified(show: Show, result: Checked, statuses: list[str]) -> 
     assert words == statuses
 
 
+def test_what_was_not_compared_is_not_called_verified(show: Show) -> None:
+    result = checked()
+    assert "Verified connection to" in show(result, "a note")
+    result.step("settings").update(status="warn", code="settings.verify_ca")
+    page = show(result, "a note")
+    assert "Verified connection" not in page and "not to verify everything" in page
+    assert "The server you named Not decided" in card(page, "verified")
+
+
+def test_what_was_verified_in_words(show: Show) -> None:
+    said = card(show(checked(), "a note"), "verified")
+    assert "TLSv1.3, TLS_AES_256_GCM_SHA384; nothing below TLSv1.2 is accepted." in said
+    assert "The chain ends in Global Root, the only trusted root." in said
+    assert re.search(r"Valid today Passed The server's certificate is valid until \d+ \w+ \d+\. The server", said)
+
+
 def test_a_note_that_is_refused_says_why(client: Client, show: Show) -> None:
     show(checked(), "a note")
     page = client.post("/notes", {"text": " "}).content.decode()
