@@ -11,12 +11,13 @@ from django.db.backends.postgresql.base import DatabaseWrapper as PostgresDataba
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 
+from azpg_backend import parameters
 from azpg_backend.client import DatabaseClient
 from azpg_backend.connect import health, inherited, roles
 from azpg_backend.connect.failure import Failure
 from azpg_backend.connect.opening import Door
 from azpg_backend.errors import explain
-from azpg_backend.errors.redact import Secret
+from azpg_backend.errors.redact import SECRET_KEYWORDS, Secret
 from azpg_backend.plan import decision
 from azpg_backend.plan.decision import Plan
 from azpg_backend.process import memory
@@ -29,7 +30,7 @@ class _ErrorWrapper(DatabaseErrorWrapper):
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         if error is not None and roles.sqlstate_of(error) == roles.READ_ONLY:
-            self.wrapper.leave_after_use = True
+            self.wrapper.leave_after_use = self.wrapper.plan().writes
         super().__exit__(kind, error, traceback)
 
 
@@ -44,6 +45,8 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
     # Django's own; django-stubs doesn't know them.
     _connection_pools: dict[str, Any]
     _configure_connection: Any
+    # The plan of the connect that is under way.
+    _connecting_by: Plan | None = None
     # When the connection was last used, on the monotonic clock.
     _used_at = 0.0
     # Whether the connection must not outlive the request: its server did not take a write.
@@ -65,32 +68,49 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
 
     def plan(self) -> Plan:
         """Return what this alias asks of libpq, with settings and environment as they are now."""
-        return decision.decide(self.alias, self.settings_dict)
+        return self._connecting_by or decision.decide(self.alias, self.settings_dict)
+
+    def connect(self) -> None:
+        """Connect, with one plan from beginning to end."""
+        self._connecting_by = self.plan()
+        try:
+            super().connect()
+        finally:
+            self._connecting_by = None
+
+    def check_settings(self) -> None:
+        """Refuse what Django would stumble over before it asks for the parameters. Raises ImproperlyConfigured."""
+        super().check_settings()
+        if not isinstance(self.settings_dict["CONN_MAX_AGE"], (int, float, type(None))):
+            self.plan().raise_errors()
 
     def get_connection_params(self) -> dict[str, Any]:
-        """Return the arguments of the driver's connect(), but for a token, which is added last.
+        """Return the arguments of the driver's connect().
 
-        Raises ImproperlyConfigured if the settings are unsafe.
+        Packages that connect by themselves ask for them too, and get a live token if the alias logs in with one. The
+        engine adds its own last, under the deadline of the connect.
+        Raises ImproperlyConfigured if the settings are unsafe, and OperationalError if there is no token to be had.
         """
         plan = self.plan()
+        params = self._params_of(plan)
+        return params if self._connecting_by or plan.options.auth != "entra" else {**params, **parameters.login(plan)}
+
+    def _params_of(self, plan: Plan) -> dict[str, Any]:
         plan.raise_errors()
         params: dict[str, Any] = super().get_connection_params()
-        for key in plan.withheld:
-            params.pop(key, None)
-        params.update(plan.params)
-        if params.get("password") is not None:
-            params["password"] = Secret(params["password"])
-        return params
+        params = {key: each for key, each in params.items() if key not in plan.withheld} | dict(plan.params)
+        # Nothing that shows local variables shows these.
+        secret = {key: Secret(params[key]) for key in SECRET_KEYWORDS & params.keys() if params[key] is not None}
+        return {**params, **secret}
 
     @property
     def pool(self) -> Any:
-        options = self.settings_dict["OPTIONS"].get("pool")
-        if self.alias == NO_DB_ALIAS or not options:
+        if self.alias == NO_DB_ALIAS or not self.settings_dict["OPTIONS"].get("pool"):
             return None
         if self.alias not in self._connection_pools:
             if self.settings_dict.get("CONN_MAX_AGE", 0) != 0:
                 raise ImproperlyConfigured("Pooling doesn't support persistent connections.")
-            params = self.get_connection_params()
+            params = self._params_of(self.plan())
             try:
                 from azpg_backend.connect import pool
             except ImportError as error:
@@ -99,6 +119,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
             checked = bool(self.settings_dict["CONN_HEALTH_CHECKS"])
             # Not this wrapper's own methods: a pool outlives the thread that first asked for it.
             configure = type(self)(self.settings_dict, self.alias)._configure_connection
+            options = self.settings_dict["OPTIONS"]["pool"]
             made = pool.make(self._door(self.Database.connect), params, configure, options, checked=checked)
             self._connection_pools.setdefault(self.alias, made)
         return self._connection_pools[self.alias]

@@ -1,7 +1,8 @@
-"""A connect that came to nothing: what to raise, and what it means."""
+"""A connect that came to nothing."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,28 +16,29 @@ _UNKNOWN = Problem("login.failed", "")
 
 @dataclass(frozen=True)
 class Failure:
-    """error: the driver's exception, without the frames that it came through: they hold passwords.
+    """error: an exception of the driver's kind, without the frames that it came through: they hold passwords.
     explanation: what it means.
     text: the driver's own words, in which a secret may stand.
+    server_asked: False if it failed before, for want of a token.
     """
 
     error: Exception = field(repr=False)
     explanation: Explanation
     text: str = field(default="", repr=False)
+    server_asked: bool = True
 
     @classmethod
     def of(cls, error: Exception, driver: Any, secrets: Iterable[str]) -> Failure:
         """Return what a driver's connect() raised; what is no exception of the driver becomes one."""
         explanation = explain.of_driver(error, secrets)
         text = str(error)
-        if not isinstance(error, driver.Error):
-            error = driver.OperationalError()
-        error.__traceback__ = error.__cause__ = error.__context__ = None
-        return cls(error, explanation, text)
+        # A new one, for the driver's has frames, causes and (psycopg) an attribute that hold the password.
+        kind = type(error) if isinstance(error, driver.Error) else driver.OperationalError
+        return cls(kind(), explanation, text)
 
     @classmethod
     def without_token(cls, error: Exception, words: str) -> Failure:
-        return cls(error, explain.of_token(words))
+        return cls(error, explain.of_token(words), server_asked=False)
 
     @property
     def problem(self) -> Problem:
@@ -51,9 +53,14 @@ class Failure:
         """Whether the server is away for everybody, and not only full, or in another role than wanted."""
         return self.transient and self.problem.code in {"login.failed", "login.timeout", "login.starting_up"}
 
+    def worth_waiting(self) -> Failure:
+        """Return the same, with a reason that may pass."""
+        problem = dataclasses.replace(self.problem, transient=True)
+        return dataclasses.replace(self, explanation=self.explanation._replace(problem=problem))
+
     def copy(self) -> Failure:
         """Return the same for another thread, which raises an exception of its own."""
-        return Failure(type(self.error)(), self.explanation, self.text)
+        return dataclasses.replace(self, error=type(self.error)())
 
     def explained(self, alias: str) -> Exception:
         """Return the exception to raise."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,8 +14,9 @@ from azpg_backend.connect import deadline, health, roles, servers
 from azpg_backend.connect.backoff import Backoff
 from azpg_backend.connect.deadline import Deadline
 from azpg_backend.connect.failure import Failure
-from azpg_backend.connect.outage import LOOK_EVERY, Turn
+from azpg_backend.connect.outage import LOOK_EVERY, Outage, Turn
 from azpg_backend.connect.ways import After, Way, failure_of, learn, ways
+from azpg_backend.errors.redact import Secret
 from azpg_backend.plan.decision import Plan
 
 logger = logging.getLogger("azpg_backend")
@@ -32,14 +32,12 @@ class Door:
     call: the driver's connect, with keyword arguments.
     driver: the driver's module, for its exceptions.
     secrets: what must not be shown of its errors.
-    keep_looking: while it returns True, an outage is waited for without end, as a pool's workers do.
     """
 
     plan: Plan
     call: Callable[..., Any]
     driver: Any
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    keep_looking: Callable[[], bool] = bool
     backoff: Backoff = Backoff()
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -57,13 +55,17 @@ class Door:
         tries = 0
         while True:
             if self._turn() is Turn.GIVE_UP:
-                return failure or self._known_to_be_down()
+                failure = failure or self._known_to_be_down()
+                if failure:
+                    return failure
+                # The outage ended just now.
+                continue
             pause = self.backoff.random(tries)
             found = self._attempt(params, limit, end, pause)
             if not isinstance(found, Failure):
                 return found
             failure = found
-            left = math.inf if self.keep_looking() else end - self.clock()
+            left = end - self.clock()
             if not failure.transient or left <= 0:
                 return failure
             logger.info(
@@ -74,7 +76,7 @@ class Door:
                 self.sleep(min(pause, left))
 
     @property
-    def _outage(self) -> Any:
+    def _outage(self) -> Outage:
         return servers.outage_of(self.plan)
 
     def _turn(self) -> Turn:
@@ -82,11 +84,13 @@ class Door:
         if not patience:
             # Retrying is turned off: whoever connects wants to know how things are now.
             return Turn.CONNECT
-        return self._outage.turn(math.inf if self.keep_looking() else patience, self.clock)  # type: ignore[no-any-return]
+        return self._outage.turn(patience, self.clock)
 
-    def _known_to_be_down(self) -> Failure:
+    def _known_to_be_down(self) -> Failure | None:
         outage = self._outage
         explanation = outage.explanation
+        if explanation is None:
+            return None
         words = f"not tried again, for the server has been down for {outage.seconds(self.clock()):.0f} s: "
         return Failure(self.driver.OperationalError(), explanation._replace(words=words + explanation.words))
 
@@ -99,6 +103,9 @@ class Door:
             outage.abandoned()
             raise
         now = self.clock()
+        if isinstance(found, Failure) and not found.server_asked:
+            outage.abandoned()
+            return found
         if isinstance(found, Failure) and found.is_outage:
             outage.failed(found.explanation, now, pause if now < end else LOOK_EVERY)
             return found
@@ -111,22 +118,22 @@ class Door:
     def _try_ways(self, params: Params, limit: Deadline) -> Any:
         failure: Failure | None = None
         after = After.NOTHING
-        token = ""
+        token = Secret()
         for way in ways(self.plan, self.clock()):
             if way.after is not after:
                 continue
-            login = self._login(token if way.fresh_token else "", limit)
+            login = self._login(token if way.fresh_token else Secret(), limit)
             if isinstance(login, Failure):
                 # What the server said about the first token is the reason to look into.
                 return failure or login
-            token = str(login.get("password", ""))
+            token = login.get("password", token)
             started = self.clock()
             found = self._call({**params, **self._timeout(params, way, limit), **login}, token)
             if not isinstance(found, Failure):
                 learn(self.plan, way, found, self.clock() - started, self.clock())
                 health.retransmit_evenly(found)
                 return found
-            failure = found
+            failure = found.worth_waiting() if roles.is_worth_waiting_for(self.plan, found.text) else found
             following = failure_of(way, failure.text, failure.explanation)
             if following is None:
                 break
@@ -137,7 +144,7 @@ class Door:
         shorter = limit.connect_timeout({**params, **way.params}, len(self.plan.endpoints))
         return {**way.params, **shorter}
 
-    def _login(self, refused: str, limit: Deadline) -> dict[str, Any] | Failure:
+    def _login(self, refused: Secret, limit: Deadline) -> dict[str, Any] | Failure:
         """Return user and password if they are not the settings'.
 
         refused: a token that the server did not accept.
@@ -153,10 +160,13 @@ class Door:
             return Failure.without_token(self.driver.OperationalError(), str(error))
         return {"user": user, "password": token.text}
 
-    def _call(self, params: Params, token: str) -> Any:
+    def _call(self, params: Params, token: Secret) -> Any:
         try:
             return self.call(**params)
         except ImproperlyConfigured:
             raise
         except Exception as error:  # noqa: BLE001 (psycopg2 raises what is not its own for what it can't decode)
             return Failure.of(error, self.driver, [*self.secrets, *filter(None, [token])])
+        except BaseException as interruption:
+            # Without the driver's frames, in which the password stands.
+            raise interruption.with_traceback(None) from None

@@ -16,6 +16,8 @@ from azpg_backend.errors.explain import Explanation
 STALE = 10.0
 # Seconds between two looks at a server that is known to be down.
 LOOK_EVERY = 0.25
+# Seconds after which a look that nobody reported on is taken for abandoned, and another thread may look.
+LONGEST_LOOK = 120.0
 
 
 class Turn(Enum):
@@ -34,7 +36,7 @@ class Outage:
         self._since: float | None = None
         self._last = 0.0
         self._next_look = 0.0
-        self._looking = False
+        self._looking_until = 0.0
         self._explanation: Explanation | None = None
 
     @property
@@ -55,17 +57,18 @@ class Outage:
         with self._changed:
             while True:
                 now = clock()
-                if self._since is None or (now - self._last > STALE and not self._looking):
+                looking = now < self._looking_until
+                if self._since is None or (now - self._last > STALE and not looking):
                     self._since = None
                     return Turn.CONNECT
                 left = self._since + patience - now
                 # The last pause is cut short: who has waited looks once more at the end.
-                if not self._looking and (now >= self._next_look or (waited and left <= 0)):
-                    self._looking = True
+                if not looking and (now >= self._next_look or (waited and left <= 0)):
+                    self._looking_until = now + LONGEST_LOOK
                     return Turn.LOOK
                 if left <= 0:
                     return Turn.GIVE_UP
-                due = left if self._looking else min(left, self._next_look - now)
+                due = min(left, self._looking_until - now if looking else self._next_look - now)
                 self._changed.wait(due)
                 waited = True
 
@@ -76,19 +79,19 @@ class Outage:
                 self._since = now
             self._last, self._next_look = now, now + pause
             self._explanation = explanation
-            self._looking = False
+            self._looking_until = 0.0
             self._changed.notify_all()
 
     def over(self) -> None:
         """Note that the server answered: everybody may connect."""
-        if self._since is None and not self._looking:
+        if self._since is None and not self._looking_until:
             return
         with self._changed:
-            self._since, self._explanation, self._looking = None, None, False
+            self._since, self._explanation, self._looking_until = None, None, 0.0
             self._changed.notify_all()
 
     def abandoned(self) -> None:
         """Note that the one who looked learned nothing, such as when it was interrupted."""
         with self._changed:
-            self._looking = False
+            self._looking_until = 0.0
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Django's psycopg pool, with connections that are made, checked and given up as the engine's others are.
+"""Django's psycopg pool, connecting as the engine does.
 
 psycopg_pool asks every connection with a round trip, sleeps between stale ones, and tells a waiting request nothing but
 that there was no connection.
@@ -64,7 +64,8 @@ class Workers:
                     self._wait_for_demand()
                     found = self._attempt(door, params)
             finally:
-                self._places += 1
+                with self._changed:
+                    self._places += 1
         if isinstance(found, Failure):
             raise found.explained(door.plan.alias)
         return found
@@ -83,6 +84,12 @@ class Workers:
                 return False
             self._places -= 1
             return True
+
+    def stop(self) -> None:
+        """Let no worker stay any longer."""
+        with self._changed:
+            self.stopped = True
+            self._changed.notify_all()
 
     def _wait_for_demand(self) -> None:
         end = time.monotonic() + _UNASKED_EVERY
@@ -125,15 +132,19 @@ class Pool(ConnectionPool[Any]):  # type: ignore[misc]
     def __init__(self, door: Door, *, checked: bool, **options: Any) -> None:
         workers = self.azpg_workers = Workers(door, options.get("num_workers", _WORKERS) - 1)
         self.azpg_checked = checked
+        self._azpg_stale_before = 0.0
+        users: Any = options.pop("connection_class", Connection)
 
-        class PoolConnection(Connection[Any]):  # type: ignore[misc]
-            """used_at: when it was put back, on the monotonic clock."""
+        class PoolConnection(users):  # type: ignore[misc]
+            """made_at and used_at: when it was made and put back, on the monotonic clock."""
 
-            used_at = 0.0
+            made_at = used_at = 0.0
 
             @classmethod
             def connect(cls, conninfo: str = "", **kwargs: Any) -> Any:
-                return workers.connect(functools.partial(super().connect, conninfo), kwargs)
+                made = workers.connect(functools.partial(super().connect, conninfo), kwargs)
+                made.made_at = made.used_at = time.monotonic()
+                return made
 
         super().__init__(connection_class=PoolConnection, **options)
 
@@ -146,25 +157,35 @@ class Pool(ConnectionPool[Any]):  # type: ignore[misc]
         end = time.monotonic() + seconds
         while True:
             connection = self._waited_for(end, seconds)
-            if not self.azpg_checked or self._works(connection):
-                return connection
-            # One stale connection means that the server was away: the others are stale as well.
-            self.drain()
-            self.putconn(connection)
+            try:
+                if not self.azpg_checked or self._works(connection):
+                    return connection
+            except BaseException:
+                super().putconn(connection)
+                raise
+            self._drop_others(connection)
+            super().putconn(connection)
+
+    def _drop_others(self, stale: Any) -> None:
+        """One stale connection means that the server was away: those that are as old are stale as well."""
+        if stale.made_at > self._azpg_stale_before:
+            self._azpg_stale_before = time.monotonic()
+            # Older releases of psycopg_pool have no drain(); there each is found stale in its turn.
+            if hasattr(self, "drain"):
+                self.drain()
 
     def putconn(self, conn: Any) -> None:
         conn.used_at = time.monotonic()
         super().putconn(conn)
 
     def close(self, timeout: float = 5.0) -> None:
-        self.azpg_workers.stopped = True
+        self.azpg_workers.stop()
         super().close(timeout)
 
     def _works(self, connection: Any) -> bool:
-        if health.is_quiet(connection, time.monotonic() - connection.used_at):
-            return True
         try:
-            self.check_connection(connection)
+            if not health.is_quiet(connection, time.monotonic() - connection.used_at):
+                self.check_connection(connection)
         except self.azpg_workers.door.driver.Error:
             return False
         return True

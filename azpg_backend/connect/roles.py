@@ -6,6 +6,7 @@ without a round trip (PostgreSQL, "Parameters Reported"). Of an older server not
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from azpg_backend.connect import servers
@@ -15,6 +16,8 @@ from azpg_backend.plan.decision import Plan
 
 # SQLSTATE read_only_sql_transaction.
 READ_ONLY = "25006"
+# What libpq says of a server that is not the kind that target_session_attrs asks for.
+_ONLY_STANDBYS = re.compile(r"session is read-only|server is in hot standby mode")
 STILL_A_STANDBY = Explanation(
     "the server is a standby",
     Problem(
@@ -28,7 +31,7 @@ STILL_A_STANDBY = Explanation(
 
 def in_recovery(connection: Any) -> bool:
     """Whether a connection's server says that it is in recovery; costs nothing."""
-    return bool(connection.info.parameter_status("in_hot_standby") == "on")
+    return not connection.closed and bool(connection.info.parameter_status("in_hot_standby") == "on")
 
 
 def is_worth_waiting(plan: Plan, connection: Any, now: float) -> bool:
@@ -38,11 +41,19 @@ def is_worth_waiting(plan: Plan, connection: Any, now: float) -> bool:
     """
     if not plan.writes or not plan.endpoints:
         return False
-    server = servers.of(plan.endpoints[0])
+    server = servers.of(servers.endpoint_of(plan, connection))
     if not in_recovery(connection):
         server.seen_as_primary()
         return False
     return server.seen_as_standby_for(now) < plan.options.connect_retry_seconds
+
+
+def is_worth_waiting_for(plan: Plan, text: str) -> bool:
+    """Whether a failed attempt found servers, but none to write to, as during a promotion.
+
+    text: the driver's own words.
+    """
+    return plan.writes and _ONLY_STANDBYS.search(text) is not None
 
 
 def sqlstate_of(error: BaseException | None) -> str:

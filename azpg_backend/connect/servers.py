@@ -1,4 +1,4 @@
-"""What this process knows of each server: whether it takes TLS at once, and whether it is down.
+"""What this process knows of each server.
 
 Knowledge belongs to one server (its name, address and port), ends after a while, and is bounded in number.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from azpg_backend.connect.outage import Outage
 from azpg_backend.plan.decision import Plan
@@ -38,6 +38,11 @@ class Server:
         self._direct: bool | None = None
         self._ask_from = 0.0
 
+    @property
+    def starts_directly(self) -> bool:
+        """Whether its last login started with TLS at once."""
+        return bool(self._direct)
+
     def may_start_directly(self, now: float) -> bool:
         """Whether an attempt that begins now should start with TLS at once; at most one makes the first."""
         if self._direct is None:
@@ -58,7 +63,9 @@ class Server:
         self._direct = True
 
     def refused_to_start_directly(self, now: float) -> None:
-        self._direct, self._ask_from = False, now + RELEARN_AFTER
+        # One that could a moment ago may only have been down.
+        again_after = FIRST_ATTEMPT if self._direct else RELEARN_AFTER
+        self._direct, self._ask_from = False, now + again_after
 
     def seen_as_primary(self) -> None:
         self._was_primary, self._standby_since = True, None
@@ -105,6 +112,15 @@ _known = Kept(_Known)
 def of(endpoint: Endpoint) -> Server:
     """Return what is known of one server."""
     return _known.get().servers[endpoint]
+
+
+def endpoint_of(plan: Plan, connection: Any) -> Endpoint:
+    """Return which of the plan's servers a connection leads to."""
+    if len(plan.endpoints) == 1:
+        return plan.endpoints[0]
+    host, port = connection.info.host, connection.info.port
+    same = (each for each in plan.endpoints if each.host == host and each.port == port)
+    return next(same, plan.endpoints[0])
 
 
 def outage_of(plan: Plan) -> Outage:

@@ -1,4 +1,4 @@
-"""The ways to try for one connect, as a list: how TLS begins, and with which token.
+"""The ways to try for one connect, as a list.
 
 What is verified is the same on all of them. A way that follows another is tried only after the failure that it is for.
 """
@@ -6,11 +6,12 @@ What is verified is the same on all of them. A way that follows another is tried
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
 from azpg_backend.connect import servers
+from azpg_backend.connect.servers import Server
 from azpg_backend.errors.explain import Explanation
 from azpg_backend.plan import libpq
 from azpg_backend.plan.decision import Plan
@@ -19,7 +20,7 @@ from azpg_backend.plan.decision import Plan
 DIRECT_SINCE = 170000
 # Seconds. An end that takes a TLS hello for the start of a long message never answers it.
 _SHORTEST_PATIENCE = 3
-# A login takes at most so many times as long as the last one before a direct attempt is given up as unanswered.
+# The first direct attempt may take so many times as long as the last login before it is given up as unanswered.
 _PATIENCE = 3
 # What libpq 17 and 18 say if the other end does not know direct TLS, or never answers it.
 _NOT_DIRECT = re.compile(
@@ -56,8 +57,11 @@ class Way(NamedTuple):
 def ways(plan: Plan, now: float) -> list[Way]:
     """Return the ways to try for a connect that begins now, best first."""
     found = [Way(After.NOTHING, {})]
-    if plan.may_negotiate and _all_take_direct(plan, now):
-        found = [Way(After.NOTHING, _direct(plan)), Way(After.NOT_DIRECT, {})]
+    # Of several servers, libpq would pass over one that can't start directly for the next, which only waits.
+    if plan.may_negotiate and len(plan.endpoints) == 1:
+        server = servers.of(plan.endpoints[0])
+        if server.may_start_directly(now):
+            found = [Way(After.NOTHING, _direct(plan, server)), Way(After.NOT_DIRECT, {})]
     if plan.options.auth == "entra":
         found.append(Way(After.TOKEN_REFUSED, {}, fresh_token=True))
     return found
@@ -80,7 +84,7 @@ def learn(plan: Plan, way: Way, connection: Any, seconds: float, now: float) -> 
 
     seconds: how long the connect took.
     """
-    server = servers.of(_endpoint(plan, connection))
+    server = servers.of(servers.endpoint_of(plan, connection))
     server.login_seconds = seconds
     if way.direct:
         server.started_directly()
@@ -91,31 +95,10 @@ def learn(plan: Plan, way: Way, connection: Any, seconds: float, now: float) -> 
         server.learn_release(new_enough, now)
 
 
-def _all_take_direct(plan: Plan, now: float) -> bool:
-    """Whether every server may be asked: of several, one that can't would be passed over for the next."""
-    return all(servers.of(endpoint).may_start_directly(now) for endpoint in plan.endpoints)
-
-
-def _direct(plan: Plan) -> dict[str, Any]:
-    slowest = max(servers.of(endpoint).login_seconds for endpoint in plan.endpoints)
-    patience = max(_SHORTEST_PATIENCE, round(_PATIENCE * slowest))
+def _direct(plan: Plan, server: Server) -> dict[str, Any]:
+    """Return what starts TLS at once, with less patience if the server has yet to show that it answers that."""
+    if server.starts_directly:
+        return {"sslnegotiation": "direct"}
+    patience = max(_SHORTEST_PATIENCE, round(_PATIENCE * server.login_seconds))
     own = int(plan.params.get("connect_timeout") or patience)
     return {"sslnegotiation": "direct", "connect_timeout": min(own, patience)}
-
-
-def _endpoint(plan: Plan, connection: Any) -> Any:
-    """Return which of the plan's servers a connection leads to."""
-    if len(plan.endpoints) == 1:
-        return plan.endpoints[0]
-    host, port = connection.info.host, connection.info.port
-    same = (each for each in plan.endpoints if each.host == host and each.port == port)
-    return next(same, plan.endpoints[0])
-
-
-def in_words(found: Sequence[Way]) -> list[str]:
-    """Return the ways as lines to read."""
-    return [
-        f"{'TLS at once' if each.direct else 'TLS on request'}"
-        f"{', fresh token' if each.fresh_token else ''}: {each.after.value}"
-        for each in found
-    ]

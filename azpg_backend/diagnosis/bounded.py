@@ -15,6 +15,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+class Late(TimeoutError):
+    """A task did not end in time, and goes on in its thread."""
+
+
 class Deadline:
     """A moment after which nothing more is waited for, a number of seconds from now."""
 
@@ -30,7 +34,7 @@ class Deadline:
 
 
 class Task(Generic[R]):
-    """A function that runs in a daemon thread of its own."""
+    """A function that runs in its own daemon thread."""
 
     def __init__(self, function: Callable[[], R], name: str) -> None:
         self._function = function
@@ -46,10 +50,10 @@ class Task(Generic[R]):
             self._error = error
 
     def result(self, seconds: float) -> R:
-        """Return what the function returns, or raise what it raises. Raises TimeoutError after so many seconds."""
+        """Return what the function returns, or raise what it raises. Raises Late after so many seconds."""
         self._thread.join(seconds)
         if self._thread.is_alive():
-            raise TimeoutError
+            raise Late
         if self._error is not None:
             raise self._error
         return self._result

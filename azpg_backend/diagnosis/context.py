@@ -1,17 +1,16 @@
-"""What the steps of one alias know and hand on."""
+"""The state of one alias's check."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from django.db.utils import Error
-
 from azpg_backend import trust
-from azpg_backend.diagnosis.bounded import Deadline
+from azpg_backend.diagnosis.bounded import Deadline, Task
+from azpg_backend.errors.problem import Problem
 from azpg_backend.plan.decision import Plan
 
 if TYPE_CHECKING:
@@ -20,16 +19,28 @@ if TYPE_CHECKING:
     from azpg_backend.diagnosis.handshake import Handshake
     from azpg_backend.plan.hosts import Endpoint
 
+# Seconds for leaving.
+CLOSING = 1.0
+
 
 @dataclass
 class Context:
     """The state of one alias's diagnosis.
 
-    timeout: seconds for each step. ca_usable: whether libpq could load the CA file.
-    addresses, sockets and handshakes are keyed by endpoint and filled by the dns, tcp and tls steps.
-    trusted: endpoints whose certificate was accepted. session_error: what failed right after logging in.
+    application: the application's own wrapper, never connected here.
+    wrapper: its copy, through which the check connects.
+    timeout: seconds for each step.
+    ca_usable: whether libpq could load the CA file.
+    addresses: by endpoint, filled by the dns step.
+    sockets: by endpoint, filled by the tcp step.
+    handshakes: by endpoint, filled by the tls step.
+    trusted: endpoints whose certificate was accepted.
+    logged_in: whether the login step passed, or failed only for the application's pool.
+    session_error: what failed right after logging in.
+    pool_problem: why the application can't connect although a connection without its pool works.
     """
 
+    application: DatabaseWrapper
     wrapper: DatabaseWrapper
     plan: Plan
     timeout: float
@@ -39,7 +50,9 @@ class Context:
     sockets: dict[Endpoint, socket.socket] = field(default_factory=dict)
     handshakes: dict[Endpoint, Handshake] = field(default_factory=dict)
     trusted: list[Endpoint] = field(default_factory=list)
+    logged_in: bool = False
     session_error: Exception | None = None
+    pool_problem: Problem | None = None
 
     def deadline(self) -> Deadline:
         return Deadline(self.timeout)
@@ -59,24 +72,22 @@ class Context:
         """Whether libpq trusts what its own OpenSSL finds, which nobody else can look into."""
         return self.ca_file == "system"
 
+    def cut(self) -> None:
+        """End the connection at its socket, so that whatever waits for the server there ends as well."""
+        connection = self.wrapper.connection
+        with contextlib.suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as end:
+            end.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
-        """Close what the steps left open; a connection that is broken can't be closed any better."""
+        """Close what the steps left open, within a second; what does not close by then is left behind."""
         for sock in self.sockets.values():
             sock.close()
-        with contextlib.suppress(Error):
+        with contextlib.suppress(Exception):
+            Task(self._leave, "azpg-check-close").result(CLOSING)
+
+    def _leave(self) -> None:
+        try:
             self.wrapper.close()
-
-
-def private_copy(wrapper: DatabaseWrapper, timeout: float) -> DatabaseWrapper:
-    """Return a wrapper with the same settings that shares neither pool nor connection with the application.
-
-    Its patience is the check's own: connecting is not retried and gives up after the step's seconds.
-    """
-    options = {**(wrapper.settings_dict.get("OPTIONS") or {}), "pool": False}
-    options.setdefault("connect_timeout", max(2, int(timeout)))
-    azpg = options.get("azpg") or {}
-    if isinstance(azpg, Mapping):
-        options["azpg"] = {**azpg, "connect_retry_seconds": 0}
-    clone = type(wrapper)({**wrapper.settings_dict, "CONN_MAX_AGE": 0, "OPTIONS": options}, wrapper.alias)
-    clone.inc_thread_sharing()
-    return clone
+        finally:
+            if pool := self.wrapper._connection_pools.pop(self.wrapper.alias, None):
+                pool.close(timeout=CLOSING / 2)

@@ -1,4 +1,4 @@
-"""Our own TLS handshake, to see what libpq doesn't tell: protocol, cipher, the chain, and every reason to refuse it.
+"""Our own TLS handshake, to see what libpq doesn't tell.
 
 libpq and this module both leave the judgement to OpenSSL, with the same file loaded in the same way and no flag set
 (``initialize_SSL`` in libpq's fe-secure-openssl.c). libpq stops at the first error; here they are all written down.
@@ -19,13 +19,15 @@ from OpenSSL.crypto import X509, X509StoreFlags
 
 from azpg_backend.diagnosis import sslrequest
 from azpg_backend.diagnosis.bounded import Deadline
+from azpg_backend.errors import causes
+from azpg_backend.errors.problem import Problem
 from azpg_backend.plan import hosts
 
 # A handshake with a long chain takes some 10 KiB; more than this is no handshake.
 MAX_HANDSHAKE_BYTES = 256 * 1024
 _CHUNK = 16 * 1024
 
-# By this in the place of the server's random number a ServerHello asks for another key share (RFC 8446, 4.1.3).
+# A ServerHello with this random value is a HelloRetryRequest: it asks for another key share (RFC 8446, 4.1.3).
 _HELLO_RETRY_REQUEST = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 # Before it: the heads of the record and of the message, and the protocol version.
 _RANDOM = slice(11, 43)
@@ -38,18 +40,41 @@ _VERSIONS = {
 }
 
 
-class HandshakeFailed(Exception):
-    """TLS was not reached. code: the tls.* code; message: what happened."""
+_HINTS = {
+    "tls.not_offered": "This is not Azure's front end, which always has TLS: check HOST and PORT. Your own server "
+    "needs ssl = on (PgBouncer: client_tls_sslmode).",
+    "tls.protocol_version": "Remove ssl_max_protocol_version from OPTIONS. If the server is older than TLS 1.2, it is "
+    "not Azure's: check HOST and PORT.",
+    "tls.handshake_failed": "A device that inspects TLS, or a server with very old ciphers, behaves like this. Let "
+    "traffic to the server bypass inspection.",
+    "tls.closed": "A firewall that inspects TLS, or a server in the middle of a restart, behaves like this. Try again; "
+    "if it stays so, let traffic to the server bypass inspection.",
+    "tls.timeout": "Something accepts connections and then stays silent: a proxy or load balancer without a server "
+    "behind it, or an overloaded server.",
+    "tls.not_postgresql": "Another service answers there: check HOST and PORT (5432, or 6432 for PgBouncer), and "
+    "whether a proxy is in between.",
+}
 
-    def __init__(self, code: str, message: str) -> None:
+
+class HandshakeFailed(Exception):
+    """TLS was not reached.
+
+    code: one of the tls step's.
+    message: what happened.
+    """
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(message)
-        self.code = code
-        self.message = message
+        self.problem = Problem(code, message, hint or _HINTS[code])
 
 
 @dataclass(frozen=True)
 class VerifyError:
-    """One of OpenSSL's objections (X509_V_ERR_*): its number, the depth (0 is the server's own certificate)."""
+    """One of OpenSSL's objections.
+
+    number: X509_V_ERR_* of OpenSSL's x509_vfy.h.
+    depth: 0 for the server's own certificate.
+    """
 
     number: int
     depth: int
@@ -60,9 +85,11 @@ class VerifyError:
 class Handshake:
     """A completed handshake.
 
-    chain: the certificates that the server sent, its own first. path: those that OpenSSL put together, up to the root
-    where one was found. group: the key exchange, or None where the library can't tell. retried: the server had no use
-    for the key shares that it was offered and asked for another, which takes a round trip.
+    group: the key exchange, or None if the library can't tell.
+    retried: the server had no use for the key shares that it was offered and asked for another, which takes a round
+        trip.
+    chain: the certificates that the server sent, its own first.
+    path: those that OpenSSL put together, up to the root if one was found.
     """
 
     protocol: str
@@ -79,8 +106,9 @@ def perform(
 ) -> Handshake:
     """Ask a PostgreSQL server for TLS and shake hands.
 
-    params: libpq keywords. ca_file: the roots, or None to trust nothing.
-    Raises HandshakeFailed, with a code of the tls step, where TLS is not reached.
+    params: libpq keywords.
+    ca_file: the roots, or None to trust nothing.
+    Raises HandshakeFailed if TLS is not reached.
     """
     direct = params.get("sslnegotiation") == "direct"
     try:
@@ -108,7 +136,10 @@ def _request_tls(sock: socket.socket, deadline: Deadline) -> None:
         raise HandshakeFailed("tls.not_offered", "the server answered that it has no TLS")
     rest = _some_more(sock, deadline)
     if answer == b"E" and (message := sslrequest.error_message(rest)):
-        raise HandshakeFailed("tls.not_offered", f"the server answered with an error before TLS: {message}")
+        # A server that can't take a connection may say so before TLS, and nothing else is wrong then.
+        cause = causes.of_login(message)
+        hint = f"That means: {cause.message}. {cause.hint}" if cause else ""
+        raise HandshakeFailed("tls.not_offered", f"the server answered with an error before TLS: {message}", hint)
     start = (answer + rest)[:40]
     raise HandshakeFailed("tls.not_postgresql", f"the answer is not PostgreSQL's: it starts with {start!r}")
 
@@ -219,7 +250,9 @@ def _explained(error: SSL.Error) -> HandshakeFailed:
     if any(word in reason for word in ("protocol version", "unsupported protocol", "no protocols available")):
         return HandshakeFailed("tls.protocol_version", f"no TLS version in common ({reason})")
     if "wrong version number" in reason or "packet length too long" in reason:
-        return HandshakeFailed("tls.handshake_failed", f"what came after the agreement on TLS is not TLS ({reason})")
+        return HandshakeFailed(
+            "tls.handshake_failed", f"the server agreed on TLS and then sent something that is not TLS ({reason})"
+        )
     if "unexpected eof" in reason or not queue:
         return HandshakeFailed("tls.closed", f"the server ended the TLS handshake ({reason})")
     return HandshakeFailed("tls.handshake_failed", f"the TLS handshake failed ({reason})")

@@ -19,6 +19,8 @@ class Status(str, Enum):
     SKIP = "skip"
 
 
+# Characters of a message; more is no message.
+_LONGEST = 2000
 _STATUS = {Severity.ERROR: Status.FAIL, Severity.WARNING: Status.WARN, Severity.NOTE: Status.PASS}
 
 
@@ -26,8 +28,12 @@ _STATUS = {Severity.ERROR: Status.FAIL, Severity.WARNING: Status.WARN, Severity.
 class StepResult:
     """How one step went.
 
-    code: "<step>.<name>", stable. message: what happened, with the value. hint: what to do, or None where nothing is.
-    duration_ms: milliseconds. detail: plain JSON values, documented in README.
+    code: "<step>.<name>", stable.
+    message: what happened, with the value.
+    hint: what to do, or None if there is nothing.
+    duration_ms: milliseconds.
+    detail: plain JSON values, documented in docs/check.md.
+    problems: what was found, gravest first; empty for a pass and a skip.
     """
 
     step: str
@@ -37,18 +43,15 @@ class StepResult:
     hint: str | None = None
     duration_ms: float = 0.0
     detail: Mapping[str, Any] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
 
 
 def passed(step: str, message: str, **detail: Any) -> StepResult:
-    return StepResult(step, Status.PASS, f"{step}.ok", message, None, detail=detail)
-
-
-def warned(code: str, message: str, hint: str | None, **detail: Any) -> StepResult:
-    return StepResult(code.partition(".")[0], Status.WARN, code, message, hint, detail=detail)
+    return StepResult(step, Status.PASS, f"{step}.ok", printable(message, _LONGEST), None, detail=detail)
 
 
 def failed(code: str, message: str, hint: str | None, **detail: Any) -> StepResult:
-    return StepResult(code.partition(".")[0], Status.FAIL, code, message, hint, detail=detail)
+    return from_problems([Problem(code, message, hint or "")], **detail)
 
 
 def from_problems(problems: Iterable[Problem], **detail: Any) -> StepResult:
@@ -56,10 +59,20 @@ def from_problems(problems: Iterable[Problem], **detail: Any) -> StepResult:
     ordered = gravest_first(problems)
     whole = combine(ordered)
     if len(ordered) > 1:
-        rows = [(each.code, printable(each.message, 2000), printable(each.hint, 2000)) for each in ordered]
-        detail["problems"] = [dict(zip(("code", "message", "hint"), row, strict=True)) for row in rows]
-    message, hint = printable(whole.message, 2000), printable(whole.hint, 2000) or None
-    return StepResult(whole.step, _STATUS[whole.severity], whole.code, message, hint, detail=detail)
+        detail["problems"] = [_row(each) for each in ordered]
+    # A single message stays as it was written, with its full stop.
+    message = ordered[0].message if len(ordered) == 1 else whole.message
+    message, hint = printable(message, _LONGEST), printable(whole.hint, _LONGEST) or None
+    status = _STATUS[whole.severity]
+    return StepResult(whole.step, status, whole.code, message, hint, detail=detail, problems=tuple(ordered))
+
+
+def _row(problem: Problem) -> dict[str, str]:
+    return {
+        "code": problem.code,
+        "message": printable(problem.message, _LONGEST),
+        "hint": printable(problem.hint, _LONGEST),
+    }
 
 
 def skipped(step: str, why: str) -> StepResult:
@@ -68,18 +81,29 @@ def skipped(step: str, why: str) -> StepResult:
 
 @dataclass(frozen=True)
 class DatabaseReport:
-    """The eight steps of one alias. psql: the command that connects in the same way, without any secret."""
+    """The eight steps of one alias.
+
+    psql: the command that connects in the same way, without any secret.
+    duration_ms: milliseconds for the whole.
+    """
 
     alias: str
     host: str
     port: int
     psql: str
     steps: tuple[StepResult, ...]
+    duration_ms: float = 0.0
 
     @property
     def ok(self) -> bool:
         """Whether no step failed; warnings don't count."""
-        return not any(step.status is Status.FAIL for step in self.steps)
+        return not self.reaches(Status.FAIL)
+
+    @property
+    def worst(self) -> StepResult:
+        """The first step of the gravest status."""
+        gravest = [Status.FAIL, Status.WARN, Status.PASS, Status.SKIP]
+        return min(self.steps, key=lambda step: gravest.index(step.status))
 
     def reaches(self, level: Status) -> bool:
         """Whether a step is at or above a level, WARN or FAIL."""

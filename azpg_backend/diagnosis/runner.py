@@ -1,130 +1,139 @@
-"""The order of the steps, what each needs, and the limits on their time."""
+"""All aliases side by side, each through the steps in order, within a limit that holds whatever a server does."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 from azpg_backend import client
 from azpg_backend.base import DatabaseWrapper
-from azpg_backend.diagnosis.bounded import Task
+from azpg_backend.diagnosis import application, steps
+from azpg_backend.diagnosis.bounded import Late, Task
 from azpg_backend.diagnosis.ca_files import Roots
-from azpg_backend.diagnosis.context import Context, private_copy
-from azpg_backend.diagnosis.report import STEPS, DatabaseReport, Status, StepResult, failed, skipped
-from azpg_backend.diagnosis.steps import ca, certificate, dns, login, session, settings, tcp, tls
+from azpg_backend.diagnosis.context import CLOSING, Context
+from azpg_backend.diagnosis.report import DatabaseReport, StepResult, failed, skipped
+from azpg_backend.diagnosis.selection import EVERYTHING, Selection
+from azpg_backend.diagnosis.step import Step
 from azpg_backend.errors import explain, redact
 
 # Seconds that a step may take beyond --timeout. What waits inside a step has the shorter limit and knows better words
 # for it; this one is for what can't be interrupted.
 GRACE = 2.0
 
-RUN: dict[str, Callable[[Context], StepResult]] = {
-    "settings": settings.run,
-    "ca": ca.run,
-    "dns": dns.run,
-    "tcp": tcp.run,
-    "tls": tls.run,
-    "certificate": certificate.run,
-    "login": login.run,
-    "session": session.run,
-}
-# What a step is called that never ended, or that raised what it doesn't expect. For those without a time-out of their
-# own it takes a stuck disk or a bug.
-_LATE = {
-    "settings": "settings.invalid",
-    "ca": "ca.download_failed",
-    "dns": "dns.timeout",
-    "tcp": "tcp.timeout",
-    "tls": "tls.timeout",
-    "certificate": "certificate.untrusted_root",
-    "login": "login.timeout",
-    "session": "session.failed",
-}
-
 Progress = Callable[[str, StepResult], None]
 
 
-def diagnose(
-    wrappers: Sequence[DatabaseWrapper], roots: Roots, timeout: float, progress: Progress
-) -> Iterator[DatabaseReport]:
-    """Diagnose aliases side by side and yield their reports in the order given.
+class Diagnosis:
+    """The diagnosis of some aliases, which runs in its own threads from the start.
 
-    timeout: seconds for each step. The whole takes at most ``len(STEPS) * (timeout + GRACE)`` seconds, however many
-    aliases there are. progress: called with alias and result whenever a step ends, from any thread.
+    timeout: seconds for each step. The whole takes at most ``limit`` seconds, however many aliases there are.
+    progress: called with alias and result whenever a step ends, from any thread.
+    selection: the steps and codes that count.
     """
-    tasks = [
-        Task(lambda wrapper=wrapper: _one(wrapper, roots, timeout, progress), f"azpg-check-{wrapper.alias}")  # type: ignore[misc]
-        for wrapper in wrappers
-    ]
-    for task in tasks:
-        yield task.result(len(STEPS) * (timeout + GRACE))
+
+    def __init__(
+        self,
+        wrappers: Sequence[DatabaseWrapper],
+        roots: Roots,
+        timeout: float,
+        progress: Progress,
+        selection: Selection = EVERYTHING,
+    ) -> None:
+        self.limit = len(steps.ALL) * (timeout + GRACE) + CLOSING
+        self._end = time.monotonic() + self.limit
+        self._aliases = [_Alias(wrapper, roots, timeout, progress, selection) for wrapper in wrappers]
+        self._tasks = [Task(each.run, f"azpg-check-{each.alias}") for each in self._aliases]
+
+    def reports(self) -> Iterator[DatabaseReport]:
+        """Yield the reports in the order of the aliases, each as soon as it is there."""
+        for alias, task in zip(self._aliases, self._tasks, strict=True):
+            with contextlib.suppress(Late):
+                task.result(max(0.0, self._end - time.monotonic()))
+            yield alias.report()
+
+    def known_so_far(self) -> list[DatabaseReport]:
+        """Return what all reports have at this moment."""
+        return [alias.report() for alias in self._aliases]
 
 
-def _one(wrapper: DatabaseWrapper, roots: Roots, timeout: float, progress: Progress) -> DatabaseReport:
-    plan = wrapper.plan()
-    context = Context(private_copy(wrapper, timeout), plan, timeout, roots)
-    results: dict[str, StepResult] = {}
-    for step in STEPS:
-        why = _missing(step, context, results)
-        result = skipped(step, why) if why else _bounded(step, context)
-        results[step] = result
-        progress(plan.alias, result)
-    context.close()
-    return DatabaseReport(
-        alias=plan.alias,
-        host=",".join(dict.fromkeys(each.host or each.hostaddr for each in plan.endpoints)),
-        port=plan.endpoints[0].port if plan.endpoints else 0,
-        psql=client.shown_command(plan),
-        steps=tuple(results.values()),
-    )
+def diagnose(
+    wrappers: Sequence[DatabaseWrapper],
+    roots: Roots,
+    timeout: float,
+    progress: Progress,
+    selection: Selection = EVERYTHING,
+) -> Iterator[DatabaseReport]:
+    """Diagnose aliases and yield their reports in the order given."""
+    return Diagnosis(wrappers, roots, timeout, progress, selection).reports()
 
 
-def _missing(step: str, context: Context, results: dict[str, StepResult]) -> str:
-    """Return why a step can't run, or ""."""
-    if step in {"settings", "ca"}:
-        return ""
-    if step in {"dns", "tcp", "tls", "certificate"} and not context.remote:
-        if context.plan.plaintext:
-            return "a socket directory on this machine needs no network"
-        return "there is no host to look at"
-    if context.plan.plaintext and step in {"tls", "certificate"}:
-        return "plaintext_on_loopback: no TLS on this machine's own addresses"
-    needs = {
-        "tcp": ("dns", bool(context.addresses)),
-        "tls": ("tcp", bool(context.sockets)),
-        "certificate": ("tls", bool(context.handshakes)),
-        "session": ("login", results.get("login", skipped("login", "")).status is Status.PASS),
-    }
-    if step in needs and not needs[step][1]:
-        return f"needs {needs[step][0]}"
-    if step == "certificate" and context.system_roots:
-        return "sslrootcert=system: only the driver's own OpenSSL knows these roots"
-    if step == "certificate" and not context.ca_usable:
-        return "needs ca"
-    if step == "login":
-        if context.plan.errors:
-            return "needs settings"
-        if context.system_roots:
-            return "" if context.handshakes else "needs tls"
-        if not context.plan.plaintext and not context.trusted:
-            return "needs certificate"
-        if context.plan.plaintext and context.remote and not context.sockets:
-            return "needs tcp"
-    return ""
+class _Alias:
+    """One alias on its way through the steps."""
+
+    def __init__(
+        self, wrapper: DatabaseWrapper, roots: Roots, timeout: float, progress: Progress, selection: Selection
+    ) -> None:
+        self.alias = wrapper.alias
+        self._progress = progress
+        self._selection = selection
+        self._started = time.monotonic()
+        self._seconds: float | None = None
+        self._results: dict[str, StepResult] = {}
+        self._context: Context | None = None
+        try:
+            plan = wrapper.plan()
+            copy = application.copy_of(wrapper, plan, timeout)
+        except Exception as error:  # noqa: BLE001 (settings can be anything, and each alias has to be told its own)
+            self._results["settings"] = failed(
+                "settings.invalid",
+                redact.without(f"{type(error).__name__}: {error}", explain.secrets_of(wrapper.settings_dict)),
+                "A value in this alias has a form that can't be read: compare it with Django's documentation.",
+            )
+        else:
+            self._context = Context(wrapper, copy, plan, timeout, roots)
+
+    def run(self) -> None:
+        if self._context is not None:
+            try:
+                for step in steps.ALL[: self._selection.last + 1]:
+                    why = step.missing(self._context)
+                    result = skipped(step.name, why) if why else _bounded(step, self._context)
+                    self._results[step.name] = result
+                    self._progress(self.alias, result)
+            finally:
+                self._context.close()
+        self._seconds = time.monotonic() - self._started
+
+    def report(self) -> DatabaseReport:
+        seconds = time.monotonic() - self._started if self._seconds is None else self._seconds
+        results = dict(self._results)
+        why = "needs settings" if self._context is None else "not reached"
+        rows = [results.get(step.name, skipped(step.name, why)) for step in steps.ALL]
+        plan = self._context.plan if self._context else None
+        endpoints = plan.endpoints if plan else ()
+        return DatabaseReport(
+            alias=self.alias,
+            host=",".join(dict.fromkeys(each.host or each.hostaddr for each in endpoints)),
+            port=endpoints[0].port if endpoints else 0,
+            psql=client.shown_command(plan) if plan else "",
+            steps=self._selection.judged(rows),
+            duration_ms=round(seconds * 1000, 1),
+        )
 
 
-def _bounded(step: str, context: Context) -> StepResult:
+def _bounded(step: Step, context: Context) -> StepResult:
     started = time.monotonic()
-    task = Task(lambda: RUN[step](context), f"azpg-check-{context.plan.alias}-{step}")
     try:
-        result = task.result(context.timeout + GRACE)
+        result = Task(lambda: step.run(context), f"azpg-check-{context.plan.alias}-{step.name}").result(
+            context.timeout + GRACE
+        )
     except TimeoutError:
-        message = f"no answer within {context.timeout:g} s"
-        hint = "Something between this machine and the server, or the server itself, does not answer in time."
-        result = failed(_LATE[step], message, hint)
+        context.cut()
+        result = failed(step.late, f"no answer within {context.timeout:g} s", step.late_hint)
     except Exception as error:  # noqa: BLE001 (one step's surprise must not hide what the others have to say)
         secrets = explain.secrets_of(context.wrapper.settings_dict)
-        message = redact.printable(redact.without(f"{type(error).__name__}: {error}", secrets))
-        result = failed(_LATE[step], message, "This is not expected: please report it with this text.")
+        message = redact.without(f"{type(error).__name__}: {error}", secrets)
+        result = failed(step.surprise or step.late, message, "This is not expected: please report it with this text.")
     return dataclasses.replace(result, duration_ms=round((time.monotonic() - started) * 1000, 1))

@@ -1,9 +1,9 @@
-"""OpenSSL's objections to a chain, as codes and words."""
+"""OpenSSL's objections to a chain, in words."""
 
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -11,9 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from azpg_backend.diagnosis import host_names
 from azpg_backend.diagnosis.handshake import Handshake, VerifyError
-from azpg_backend.trust import manifest
-
-EXPIRY_WARNING = datetime.timedelta(days=30)
+from azpg_backend.errors.problem import Link, Problem, Severity
+from azpg_backend.trust import lifetime, manifest
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h.
 _NOT_YET_VALID = 9
@@ -40,28 +39,20 @@ _PURPOSE = {
 }
 
 
-@dataclass(frozen=True)
-class Objection:
-    """Why a certificate is refused (or, for certificate.expiring and certificate.weak, why it soon will be).
-
-    depth: which certificate is at fault; 0 is the server's own.
-    """
-
-    code: str
-    message: str
-    hint: str
-    depth: int
-
-
-def objections(handshake: Handshake, host: str, *, match_name: bool) -> list[Objection]:
+def objections(handshake: Handshake, host: str, *, match_name: bool) -> list[Problem]:
     """Return every reason to refuse the server, gravest first; an empty list is an acceptance.
 
     match_name: False under sslmode=verify-ca.
     """
-    found = [_judged(error, handshake) for error in _root_causes(handshake.errors)]
+    found = [_JUDGES.get(error.number, _unknown)(error, handshake) for error in _root_causes(handshake.errors)]
     if match_name and handshake.chain and not host_names.carries(handshake.chain[0], host):
         found.append(wrong_name(handshake.chain[0], host))
     return found
+
+
+def depth_of(problem: Problem) -> int:
+    """Return which certificate of the chain is at fault; 0 is the server's own."""
+    return problem.where.depth if isinstance(problem.where, Link) else 0
 
 
 def _root_causes(errors: tuple[VerifyError, ...]) -> list[VerifyError]:
@@ -77,107 +68,130 @@ def _root_causes(errors: tuple[VerifyError, ...]) -> list[VerifyError]:
     )
 
 
-def _judged(error: VerifyError, handshake: Handshake) -> Objection:
-    certificate, depth = error.certificate, error.depth
-    who = _described(certificate, depth, handshake)
-    if error.number == _EXPIRED:
-        return Objection(
-            "certificate.expired",
-            f"{who} expired on {_date(certificate.not_valid_after_utc)}",
-            _clock_hint("renew it, or for Azure wait for the rotation to finish"),
-            depth,
-        )
-    if error.number == _NOT_YET_VALID:
-        return Objection(
-            "certificate.not_yet_valid",
-            f"{who} is valid only from {_date(certificate.not_valid_before_utc)}",
-            _clock_hint("use it from that day on"),
-            depth,
-        )
-    if error.number == _SELF_SIGNED_LEAF:
-        return Objection(
-            "certificate.self_signed",
-            f"{who} is signed by itself, not by an authority",
-            "Azure never does this: check HOST and PORT. For a server of your own put this certificate into the file "
-            "that sslrootcert names.",
-            depth,
-        )
-    if error.number == _SELF_SIGNED_IN_CHAIN:
-        return untrusted_root(host_names.common_name(certificate.subject), "the server sent it", depth)
-    if error.number in _MISSING_ISSUER:
-        return _missing_issuer(certificate, depth, handshake)
-    if error.number == _SIGNATURE:
-        issuer = host_names.common_name(certificate.issuer)
-        return Objection(
-            "certificate.untrusted_root",
-            f"{who} is not signed by the {issuer!r} in the CA file: it has the same name but another key",
-            "Use the roots in this package (remove sslrootcert), or replace the file's copy of that root.",
-            depth,
-        )
-    if error.number in _WEAK:
-        return Objection(
-            "certificate.weak",
-            f"{who} has {_strength(certificate)}, which OpenSSL no longer accepts",
-            "Azure's certificates are stronger: check HOST and PORT. A server of your own needs RSA 2048 or EC P-256 "
-            "and SHA-256 at least.",
-            depth,
-        )
-    if error.number in _PURPOSE:
-        return Objection(
-            "certificate.wrong_purpose",
-            f"{who} may not be used like this: {_PURPOSE[error.number]}",
-            "Whoever issued it must issue one for a TLS server (extended key usage serverAuth), by an authority that "
-            "may issue for this name.",
-            depth,
-        )
-    what = "its revocation could not be ruled out" if error.number in _REVOCATION else f"OpenSSL error {error.number}"
-    return Objection(
-        "certificate.untrusted_root",
-        f"{who} is refused: {what}",
-        "With sslcrl, sslcrldir or a root.crl in the home folder, libpq wants a current list for every authority."
-        if error.number in _REVOCATION
-        else "See OpenSSL's documentation of this error (openssl-verification-options).",
-        depth,
+def _problem(code: str, message: str, hint: str, certificate: x509.Certificate, depth: int) -> Problem:
+    return Problem(code, message, hint, where=Link(depth, host_names.common_name(certificate.subject)))
+
+
+def _expired(error: VerifyError, handshake: Handshake) -> Problem:
+    message = f"{_who(error, handshake)} expired on {_date(error.certificate.not_valid_after_utc)}"
+    hint = _clock_hint("renew it, or for Azure wait for the rotation to finish")
+    return _problem("certificate.expired", message, hint, error.certificate, error.depth)
+
+
+def _not_yet_valid(error: VerifyError, handshake: Handshake) -> Problem:
+    message = f"{_who(error, handshake)} is valid only from {_date(error.certificate.not_valid_before_utc)}"
+    hint = _clock_hint("wait until that day, or use the previous certificate until then")
+    return _problem("certificate.not_yet_valid", message, hint, error.certificate, error.depth)
+
+
+def _self_signed(error: VerifyError, handshake: Handshake) -> Problem:
+    return _problem(
+        "certificate.self_signed",
+        f"{_who(error, handshake)} is signed by itself, not by an authority",
+        "Azure never does this: check HOST and PORT. If this is your own server, point sslrootcert at a file with this "
+        "certificate.",
+        error.certificate,
+        error.depth,
     )
 
 
-def _missing_issuer(certificate: x509.Certificate, depth: int, handshake: Handshake) -> Objection:
+def _sent_root(error: VerifyError, handshake: Handshake) -> Problem:
+    return untrusted_root(host_names.common_name(error.certificate.subject), "the server sent it", error)
+
+
+def _other_key(error: VerifyError, handshake: Handshake) -> Problem:
+    issuer = host_names.common_name(error.certificate.issuer)
+    return _problem(
+        "certificate.untrusted_root",
+        f"{_who(error, handshake)} is not signed by the {issuer!r} in the CA file: same name, different key",
+        "Use the roots in this package (remove sslrootcert), or replace the file's copy of that root.",
+        error.certificate,
+        error.depth,
+    )
+
+
+def _weak(error: VerifyError, handshake: Handshake) -> Problem:
+    return _problem(
+        "certificate.weak",
+        f"{_who(error, handshake)} has {_strength(error.certificate)}, which OpenSSL no longer accepts",
+        "Azure's certificates are stronger: check HOST and PORT. Your own server needs RSA 2048 or EC P-256 and "
+        "SHA-256 at least.",
+        error.certificate,
+        error.depth,
+    )
+
+
+def _wrong_purpose(error: VerifyError, handshake: Handshake) -> Problem:
+    return _problem(
+        "certificate.wrong_purpose",
+        f"{_who(error, handshake)} may not be used like this: {_PURPOSE[error.number]}",
+        "Ask whoever issued it for a certificate for a TLS server (extended key usage serverAuth), from an authority "
+        "that may issue for this name.",
+        error.certificate,
+        error.depth,
+    )
+
+
+def _not_ruled_out(error: VerifyError, handshake: Handshake) -> Problem:
+    return _problem(
+        "certificate.untrusted_root",
+        f"{_who(error, handshake)} is refused: it was revoked, or its revocation could not be ruled out",
+        "With sslcrl, sslcrldir or a root.crl in the home folder, libpq wants a current list for every authority: "
+        "update the lists or remove the setting. If the certificate was revoked, don't connect.",
+        error.certificate,
+        error.depth,
+    )
+
+
+def _unknown(error: VerifyError, handshake: Handshake) -> Problem:
+    return _problem(
+        "certificate.untrusted_root",
+        f"{_who(error, handshake)} is refused: OpenSSL error {error.number}",
+        "See OpenSSL's documentation of this error (openssl-verification-options).",
+        error.certificate,
+        error.depth,
+    )
+
+
+def _missing_issuer(error: VerifyError, handshake: Handshake) -> Problem:
+    certificate, depth = error.certificate, error.depth
     issuer = host_names.common_name(certificate.issuer)
     if any(each.subject == certificate.issuer for each in handshake.chain):
-        return _stopped_by_the_file(certificate, depth, handshake)
+        return _stopped_by_the_file(error, handshake)
     known_root = any(root.name == issuer for root in manifest.roots())
     cross_signed = manifest.is_intermediate(issuer)
-    issued = _described(certificate, depth, handshake)
+    issued = _who(error, handshake)
     if cross_signed or (depth == 0 and not known_root):
-        return Objection(
+        return _problem(
             "certificate.incomplete_chain",
             f"the server does not send the certificate of {issuer!r}, which issued {issued}",
-            "The server's chain is incomplete: on Azure ask support; on a server of your own append the issuing "
-            "certificate to ssl_cert_file. Where a device in between inspects TLS, let this traffic bypass it.",
+            "The server's chain is incomplete. On Azure, open a support request. On your own server, append the "
+            "issuing certificate to ssl_cert_file. If a device in between inspects TLS, let this traffic bypass it.",
+            certificate,
             depth,
         )
-    return untrusted_root(issuer, f"it issued {issued}", depth)
+    return untrusted_root(issuer, f"it issued {issued}", error)
 
 
-def _stopped_by_the_file(certificate: x509.Certificate, depth: int, handshake: Handshake) -> Objection:
+def _stopped_by_the_file(error: VerifyError, handshake: Handshake) -> Problem:
     """The server sent the issuer, but OpenSSL took this certificate from the file and looks for the rest there too."""
-    top = certificate
+    top = error.certificate
     for _ in handshake.chain:
         top = next((each for each in handshake.chain if each.subject == top.issuer and each != top), top)
-    name, root = host_names.common_name(certificate.subject), host_names.common_name(top.issuer)
-    return Objection(
+    name, root = host_names.common_name(error.certificate.subject), host_names.common_name(top.issuer)
+    return _problem(
         "certificate.untrusted_root",
         f"the chain leads to {root!r}, but the CA file holds {name!r}, which is not a root, and ends the search there",
         f"Delete {name!r} from the file and let it hold the root, {root!r}; or remove sslrootcert to use the roots in "
         "this package.",
-        depth,
+        error.certificate,
+        error.depth,
     )
 
 
-def untrusted_root(root: str, why: str, depth: int) -> Objection:
-    known = next((each for each in manifest.roots() if each.name == root), None)
+def untrusted_root(root: str, why: str, error: VerifyError) -> Problem:
     message = f"the chain ends in {root!r} ({why}), which the CA file does not hold"
-    if known is not None:
+    if any(each.name == root for each in manifest.roots()):
         hint = (
             f"{root} is one of Azure's roots: remove sslrootcert to use the roots in this package, or run manage.py "
             "azpg_check --update-ca."
@@ -185,13 +199,13 @@ def untrusted_root(root: str, why: str, depth: int) -> Objection:
     else:
         hint = (
             f"{root!r} is not one of Azure's roots. If it is the name of your company or of a security product, a "
-            "device in between inspects TLS: let traffic to the server bypass it. If the server is your own, point "
+            "device in between inspects TLS: let traffic to the server bypass it. If this is your own server, point "
             "sslrootcert at its root."
         )
-    return Objection("certificate.untrusted_root", message, hint, depth)
+    return _problem("certificate.untrusted_root", message, hint, error.certificate, error.depth)
 
 
-def wrong_name(certificate: x509.Certificate, host: str) -> Objection:
+def wrong_name(certificate: x509.Certificate, host: str) -> Problem:
     carried = host_names.san_texts(certificate) or [host_names.common_name(certificate.subject)]
     shown = ", ".join(carried[:5]) + (f" and {len(carried) - 5} more" if len(carried) > 5 else "")
     if host.endswith("."):
@@ -199,22 +213,29 @@ def wrong_name(certificate: x509.Certificate, host: str) -> Objection:
     elif ".privatelink." in host:
         hint = f"Use {host.replace('.privatelink.', '.')!r}: with a private endpoint it leads to the private address."
     else:
-        hint = f"Set HOST to {carried[0]!r} if that is your server; keep the address you dial in OPTIONS['hostaddr']."
-    return Objection("certificate.host_mismatch", f"the certificate is for {shown}, not for {host!r}", hint, 0)
+        hint = f"Set HOST to {carried[0]!r} if that is your server; put the address to dial into OPTIONS['hostaddr']."
+    return _problem(
+        "certificate.host_mismatch", f"the certificate is for {shown}, not for {host!r}", hint, certificate, 0
+    )
 
 
-def expiring(handshake: Handshake, now: datetime.datetime) -> Objection | None:
-    """Return a warning for the certificate of the chain that ends first, within 30 days."""
+def expiring(handshake: Handshake, now: datetime.datetime) -> Problem | None:
+    """Return a warning for the certificate of the chain that ends first, if that is soon for its lifetime."""
     soonest = min(handshake.chain, key=lambda each: each.not_valid_after_utc, default=None)
-    if soonest is None or soonest.not_valid_after_utc - now > EXPIRY_WARNING:
+    if soonest is None or not lifetime.ends_soon(soonest, now):
         return None
     depth = handshake.chain.index(soonest)
-    return Objection(
+    return Problem(
         "certificate.expiring",
         f"{_described(soonest, depth, handshake)} ends on {_date(soonest.not_valid_after_utc)}",
-        "Azure renews its certificates by itself: look again in a week. On a server of your own renew it now.",
-        depth,
+        "Azure renews its certificates by itself: look again in a few days. On your own server renew it now.",
+        Severity.WARNING,
+        where=Link(depth, host_names.common_name(soonest.subject)),
     )
+
+
+def _who(error: VerifyError, handshake: Handshake) -> str:
+    return _described(error.certificate, error.depth, handshake)
 
 
 def _described(certificate: x509.Certificate, depth: int, handshake: Handshake) -> str:
@@ -242,3 +263,16 @@ def _clock_hint(then: str) -> str:
 
 def _date(moment: datetime.datetime) -> str:
     return moment.strftime("%Y-%m-%d")
+
+
+_JUDGES: Mapping[int, Callable[[VerifyError, Handshake], Problem]] = {
+    **dict.fromkeys(_REVOCATION, _not_ruled_out),
+    **dict.fromkeys(_PURPOSE, _wrong_purpose),
+    **dict.fromkeys(_WEAK, _weak),
+    **dict.fromkeys(_MISSING_ISSUER, _missing_issuer),
+    _SIGNATURE: _other_key,
+    _EXPIRED: _expired,
+    _NOT_YET_VALID: _not_yet_valid,
+    _SELF_SIGNED_LEAF: _self_signed,
+    _SELF_SIGNED_IN_CHAIN: _sent_root,
+}

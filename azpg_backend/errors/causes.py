@@ -1,4 +1,4 @@
-"""What a failed login's words mean on Azure, and what to do about them.
+"""What a failed login's words mean on Azure.
 
 While connecting, neither driver hands on an SQLSTATE (``pgcode`` and ``sqlstate`` are None), so the text is all there
 is. Each row has a test with the verbatim text. Order decides: what a server says beats what a socket says, because an
@@ -169,6 +169,13 @@ CAUSES = (
         "USER must be the exact name of the identity that signs in: the UPN of a user, the display name of a group, "
         "service principal or managed identity. List them with SELECT * FROM pgaadauth_list_principals(false).",
     ),
+    Cause(
+        "login.token_failed",
+        r"cannot read pg_class without having selected a database",
+        "the server's own Microsoft Entra login fails, a known fault with PostgreSQL 18 (Azure/azure-postgresql#132)",
+        "Nothing here can mend it: restart the server and ask Azure support with that number. A role with a password "
+        "can log in meanwhile.",
+    ),
     # What the server says
     Cause(
         "login.no_hba_entry",
@@ -186,7 +193,8 @@ CAUSES = (
     ),
     Cause(
         "login.no_hba_entry",
-        r"pg_hba\.conf rejects connection",
+        # The others are PgBouncer's.
+        r"pg_hba\.conf rejects connection|login rejected|no authentication method (?:is )?found",
         "the server's rules reject this user and database by name, as for azure_maintenance",
         "Use a database and a role of your own.",
     ),
@@ -197,15 +205,31 @@ CAUSES = (
         "Migrate it to flexible server; until then write USER as 'user@server'.",
     ),
     Cause(
+        "login.failed",
+        r"bouncer config error|auth_type=any requires forced user|broken auth file"
+        r"|expected \d+ columns from auth_query|wrong password type|user has MD5 secret",
+        "PgBouncer could not check the password, because of its own configuration",
+        "With a PgBouncer of your own look at auth_type, auth_file and auth_query, and into its log. Azure's: use port "
+        "5432 and ask Azure support.",
+    ),
+    Cause(
+        "login.failed",
+        r"partial pkt in startup phase|password too long|user ?name too long|too long db name",
+        "PgBouncer could not read the login: user, database, or password or token is longer than it allows",
+        "Use port 5432. A token is shorter for an identity in fewer groups; a managed identity's is short.",
+    ),
+    Cause(
         "login.wrong_password",
-        r"password authentication failed",
+        # PgBouncer says which kind of login failed, and names no user.
+        r"(?:password|SASL|SCRAM|PAM|LDAP|certificate|\"trust\"|GSSAPI|RADIUS|Ident|Peer|BSD) authentication failed"
+        r"|\bauth failed|invalid server signature",
         "the password is wrong, the role does not exist or has no password (the server does not say which)",
         "Check USER (without '@server') and PASSWORD, or reset it: az postgres flexible-server update "
         "--admin-password. A role of Microsoft Entra logs in with OPTIONS['azpg']['auth'] = 'entra'.",
     ),
     Cause(
         "login.wrong_password",
-        r"no password supplied|empty password returned",
+        r"no password supplied|empty password returned|no authentication response received",
         "the server asked for a password and there is none",
         "Set PASSWORD; if it comes from an environment variable, that variable is empty in this process.",
     ),
@@ -217,13 +241,21 @@ CAUSES = (
     ),
     Cause(
         "login.permission_denied",
-        r'permission denied for database|is not permitted to log in|database ".*" is disabled|no such user',
+        r'permission denied for database|is not permitted to log in|database ".*" is disabled'
+        r"|database does not allow connections",
         "the role exists, but may not log in to this database",
         "As an administrator: ALTER ROLE ... LOGIN, or GRANT CONNECT ON DATABASE ... TO ...",
     ),
     Cause(
+        "login.permission_denied",
+        r'no such user|role ".*" does not exist',
+        "PgBouncer or the server knows no role of this name",
+        "Check USER. With a PgBouncer of your own the role must also be in auth_file, or auth_query must find it.",
+    ),
+    Cause(
         "login.too_many_connections",
-        r"too many clients already|remaining connection slots are reserved|too many connections for|max_client_conn",
+        r"too many clients already|remaining connection slots are reserved|too many connections for"
+        r"|max_client_conn|max_(?:user|db)_(?:client_)?connections",
         "all connections that the server allows are taken (a B1ms has 35 for applications)",
         "Use the built-in PgBouncer (PORT 6432), a smaller pool or fewer workers; SELECT * FROM pg_stat_activity shows "
         "who holds them.",
@@ -233,9 +265,18 @@ CAUSES = (
         "login.starting_up",
         r"database system is (?:starting up|shutting down|in recovery mode|not yet accepting connections)"
         r"|pooler is shutting down|server shutting down|server login has been failing|query_wait_timeout"
-        r"|client_login_timeout|terminating connection due to administrator command",
+        r"|client_login_timeout|pgbouncer cannot connect to server|server conn(?:ection)? crashed"
+        r"|terminating connection due to administrator command",
         "the server is restarting: failover, maintenance or scaling, usually over in one or two minutes",
         "Try again shortly. If it lasts, look at Resource health in the Azure portal.",
+        transient=True,
+    ),
+    Cause(
+        "login.starting_up",
+        # libpq's words for an answer other than yes or no to its request for TLS.
+        r"server sent an error response during SSL exchange|could not fork new process",
+        "the server could not start a process for this connection: it is out of memory or restarting",
+        "Try again shortly. If it lasts, look at the server's memory and connections in the Azure portal.",
         transient=True,
     ),
     Cause(
@@ -243,6 +284,12 @@ CAUSES = (
         r"unsupported startup parameter|unsupported options startup parameter",
         "PgBouncer ends connections that ask for settings at start-up",
         "Remove 'options' from OPTIONS (and PGOPTIONS from the environment) and use ALTER ROLE ... SET instead.",
+    ),
+    Cause(
+        "login.no_hba_entry",
+        r"SSL required|unencrypted connection",
+        "the connection came without TLS, and PgBouncer requires it",
+        "Remove sslmode and plaintext_on_loopback from OPTIONS: TLS is set for you.",
     ),
     Cause(
         "login.failed",
@@ -258,6 +305,19 @@ CAUSES = (
     ),
     Cause(
         "login.failed",
+        r"definition of service .* not found|service file .* not found",
+        "the connection service that OPTIONS['service'] or PGSERVICE names is in no service file",
+        "Correct the name, or remove it and write HOST, PORT, NAME and USER; libpq looks into PGSERVICEFILE or "
+        "~/.pg_service.conf.",
+    ),
+    Cause(
+        "login.failed",
+        r"GSSAPI continuation error|GSSAPI authentication not supported|SSPI",
+        "the server asks for a Kerberos login, which Azure does not have",
+        "Check HOST and PORT: this is not Azure's server. On your own server set scram-sha-256 in pg_hba.conf.",
+    ),
+    Cause(
+        "login.failed",
         r"unrecognized configuration parameter|invalid value for parameter",
         "OPTIONS['options'] (or PGOPTIONS) sets something the server does not know",
         "Correct or remove it.",
@@ -265,16 +325,19 @@ CAUSES = (
     Cause(
         "login.failed",
         r"session is (?:not )?read-only|server is (?:not )?in hot standby mode",
-        "target_session_attrs asks for another kind of server than the one that answered",
-        "Use the virtual endpoint for it (.writer or .reader), or prefer-standby for a reader.",
+        "target_session_attrs asks for another kind of server than the one that answered; during a failover or "
+        "promotion that passes",
+        "If it stays so, use the virtual endpoint for it (.writer or .reader), or prefer-standby for a reader.",
+        transient=True,
     ),
     # What the network says
     Cause(
         "login.timeout",
-        r"timeout expired|connection timed out|operation timed out",
-        "nothing answered: packets are dropped on the way",
-        "Look at network security groups, routes, peering and the private endpoint; Azure's own firewall rules answer "
-        "instead of dropping.",
+        r"timeout expired|couldn't get a connection after|connection timed out|operation timed out",
+        "nothing answered: no firewall rule lets this machine in, or packets are dropped on the way",
+        "If the server's address is public, add this machine's address in the Azure portal under Networking (az "
+        "postgres flexible-server firewall-rule create) and check that the server is running. If it is private, check "
+        "network security groups, routes, peering and the private endpoint.",
         transient=True,
     ),
     Cause(

@@ -8,6 +8,7 @@ compared at every use as well.
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
@@ -15,6 +16,10 @@ from typing import Any, Generic, Protocol, TypeVar
 T = TypeVar("T")
 
 _owner = os.getpid()
+# The process that is giving up its parent's values at this moment.
+_leaving = 0
+# One for each process: a lock that another thread held while this process was forked stays locked for ever.
+_locks: dict[int, threading.RLock] = {}
 _all: list[Kept[Any]] = []
 _owned: weakref.WeakSet[Owned] = weakref.WeakSet()
 
@@ -65,14 +70,29 @@ def own(each: Owned) -> None:
 
 
 def leave_parent() -> None:
-    """In a forked child, give up what is the parent's; elsewhere do nothing."""
-    global _owner
-    if _owner != os.getpid():
-        _owner = os.getpid()
+    """In a forked child, give up what is the parent's; elsewhere do nothing.
+
+    Other threads of the child wait until that is done.
+    """
+    process = os.getpid()
+    if _owner == process:
+        return
+    with _locks.setdefault(process, threading.RLock()):
+        # What is given up may call this again, in the same thread.
+        if process not in (_owner, _leaving):
+            _leave_parent(process)
+
+
+def _leave_parent(process: int) -> None:
+    global _owner, _leaving
+    _leaving = process
+    try:
         for owned in list(_owned):
             owned.start_over()
         for each in _all:
             each._inherit()
+    finally:
+        _owner, _leaving = process, 0
 
 
 def forget() -> None:

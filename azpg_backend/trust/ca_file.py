@@ -1,4 +1,4 @@
-"""A CA file of the user's own: what is in it, what is wrong with it, and how to write one.
+"""A CA file of the user's own: read, judged, written.
 
 Reading is judged as libpq does it, by OpenSSL: text between the certificates, CRLF and a byte order mark are fine; DER
 is not. Imports ``cryptography``, so the engine never imports this module.
@@ -6,12 +6,13 @@ is not. Imports ``cryptography``, so the engine never imports this module.
 
 from __future__ import annotations
 
+import base64
+import codecs
 import contextlib
 import datetime
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,26 +23,24 @@ from OpenSSL import SSL
 
 from azpg_backend.errors.codes import CHECKS
 from azpg_backend.errors.problem import Problem, Severity, gravest_first
-from azpg_backend.trust import manifest
+from azpg_backend.trust import lifetime, manifest
 from azpg_backend.trust.manifest import Root
 
 # The largest system bundle is below 1 MiB.
 MAX_BYTES = 8 * 1024 * 1024
-EXPIRY_WARNING = datetime.timedelta(days=30)
-_BLOCK = re.compile(rb"-----BEGIN (X509 )?CERTIFICATE-----.+?-----END (X509 )?CERTIFICATE-----", re.DOTALL)
-_MODE = 0o644
-
-
-class CaFileError(Exception):
-    """A CA file can't be written. The text says which, why, and what to do."""
+# The three labels that OpenSSL takes for a certificate in a file of roots.
+_BLOCK = re.compile(
+    rb"-----BEGIN (?P<label>(?:X509 |TRUSTED )?CERTIFICATE)-----(?P<body>.+?)-----END (?P=label)-----", re.DOTALL
+)
 
 
 @dataclass(frozen=True)
 class CaFile:
     """A CA file as it was read.
 
-    certificates: those that could be parsed. unusable: why libpq can't load it, or None. data: the bytes, where they
-    could be read.
+    certificates: those that could be parsed.
+    unusable: why libpq can't load it, or None.
+    data: the bytes, if they could be read.
     """
 
     path: str
@@ -58,7 +57,10 @@ class CaFile:
         return [root for root in roots if root.sha256 not in held]
 
     def problems(self, cloud: str | None, now: datetime.datetime | None = None) -> list[Problem]:
-        """Return what is wrong, gravest first. cloud: the Azure cloud whose current roots should be there."""
+        """Return what is wrong, gravest first.
+
+        cloud: the Azure cloud whose current roots should be there.
+        """
         if self.unusable is not None:
             return [self.unusable]
         found = [*self._not_roots(), *self._missing_roots(cloud)]
@@ -98,7 +100,7 @@ class CaFile:
         for each in self.roots:
             known = _known(each)
             # An expired root beside good ones does no harm, and everybody's old bundle has the retired ones.
-            if (known and known.status == "retired") or each.not_valid_after_utc - now > EXPIRY_WARNING:
+            if (known and known.status == "retired") or not lifetime.ends_soon(each, now):
                 continue
             verb = "ended" if each.not_valid_after_utc < now else "ends"
             yield _problem(
@@ -111,21 +113,39 @@ class CaFile:
 
 def read(path: str) -> CaFile:
     """Read and judge a CA file; never raises for what is in it or whether it is there."""
+    if _is_text(path):
+        hint = "Write the text into a file, and the file's path into sslrootcert."
+        message = "sslrootcert holds the text of a certificate instead of a file's path"
+        return CaFile(shown(path), (), _invalid(shown(path), message, hint))
     try:
         data = _content(path)
     except FileNotFoundError:
         hint = "Run manage.py azpg_check: it writes the verified Azure roots to exactly this path."
-        problem = _problem("azpg.W008", path, f"{path} does not exist", hint, Severity.ERROR)
+        message = f"{path} does not exist"
+        if os.path.islink(path):
+            message = f"{path} is a link to {os.readlink(path)}, which does not exist"
+            hint = "Correct or remove the link: azpg_check writes no file through it."
+        problem = _problem("azpg.W008", path, message, hint, Severity.ERROR)
         return CaFile(path, (), problem)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         hint = "Make it a file that the application's account can read, or remove sslrootcert."
-        return CaFile(path, (), _invalid(path, f"{path} can't be read ({error.strerror})", hint))
+        return CaFile(path, (), _invalid(path, f"{path} can't be read ({reason})", hint))
     certificates = tuple(_parsed(data))
     try:
         SSL.Context(SSL.TLS_CLIENT_METHOD).load_verify_locations(path)
     except SSL.Error:
         return CaFile(path, certificates, _unusable(path, data), data)
     return CaFile(path, certificates, None, data)
+
+
+def shown(path: str) -> str:
+    """Return what may be shown of a path: all of it, unless it is a certificate's text."""
+    return "(a certificate's text)" if _is_text(path) else path
+
+
+def _is_text(path: str) -> bool:
+    return "-----BEGIN" in path
 
 
 def _content(path: str) -> bytes:
@@ -144,7 +164,15 @@ def _content(path: str) -> bytes:
 def _parsed(data: bytes) -> Iterator[x509.Certificate]:
     for block in _BLOCK.finditer(data):
         with contextlib.suppress(ValueError):
-            yield x509.load_pem_x509_certificate(block[0].replace(b"X509 CERTIFICATE", b"CERTIFICATE"))
+            yield x509.load_der_x509_certificate(_first_element(base64.b64decode(block["body"])))
+
+
+def _first_element(der: bytes) -> bytes:
+    """Return the certificate without what a TRUSTED CERTIFICATE has behind it (DER: tag, length, content)."""
+    if len(der) < 2 or der[1] < 0x80:
+        return der
+    count = der[1] & 0x7F
+    return der[: 2 + count + int.from_bytes(der[2 : 2 + count], "big")]
 
 
 def _invalid(path: str, message: str, hint: str) -> Problem:
@@ -168,7 +196,12 @@ def _unusable(path: str, data: bytes) -> Problem:
     if b"-----BEGIN PKCS7-----" in data:
         hint = f"Convert it: openssl pkcs7 -print_certs -in {path} -out roots.pem"
         return _invalid(path, f"{path} is a PKCS#7 container", hint)
-    if b"-----BEGIN CERTIFICATE-----" in data:
+    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or b"B\0E\0G\0I\0N\0" in data:
+        hint = (
+            "libpq reads only ASCII or UTF-8; in PowerShell write the file with Set-Content -Encoding ascii. " + again
+        )
+        return _invalid(path, f"{path} is UTF-16 text, as PowerShell's > writes it", hint)
+    if re.search(rb"-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----", data):
         return _invalid(path, f"{path} has a damaged or cut certificate in it", again)
     return _invalid(path, f"{path} has no certificate in it", again)
 
@@ -192,86 +225,3 @@ def _issuer(certificate: x509.Certificate) -> str:
 def _common_name(name: x509.Name) -> str:
     found = name.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     return str(found[0].value) if found else name.rfc4514_string()
-
-
-# Writing
-
-
-def write_new(path: str, roots: Iterable[Root]) -> bool:
-    """Write the roots to a file that does not exist yet, readable for everybody (mode 0644).
-
-    The file appears whole or not at all, and one that appears meanwhile is left alone: then False is returned.
-    Raises CaFileError.
-    """
-    target = Path(path)
-    with _explained(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary(target, _text(roots).encode("ascii"), _MODE) as temporary:
-            return _appear(temporary, target)
-
-
-def add_roots(path: str, roots: Iterable[Root]) -> list[Root]:
-    """Append the roots that an existing file lacks and return them; what is in it stays, byte for byte.
-
-    The file is replaced atomically and keeps its mode; a symbolic link keeps pointing at it. Raises CaFileError, also
-    where libpq can't load the file as it is.
-    """
-    target = Path(os.path.realpath(path))
-    with _explained(target):
-        current = read(str(target))
-        if current.unusable is not None:
-            raise CaFileError(f"{current.unusable.message}. {current.unusable.hint}")
-        missing = current.missing(roots)
-        if missing:
-            # From the bytes that were judged, not read again: another process may have added the same meanwhile.
-            gap = b"" if current.data.endswith(b"\n") else b"\n"
-            data = current.data + gap + b"\n" + _text(missing).encode("ascii")
-            with _temporary(target, data, stat.S_IMODE(target.stat().st_mode)) as temporary:
-                os.replace(temporary, target)
-        return missing
-
-
-def _text(roots: Iterable[Root]) -> str:
-    return "\n".join(manifest.pem(root) for root in roots)
-
-
-@contextlib.contextmanager
-def _temporary(target: Path, data: bytes, mode: int) -> Iterator[Path]:
-    """Yield a complete file beside the target, on disk and with its mode; it is gone afterwards in any case."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-    temporary = Path(name)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, mode)
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _appear(temporary: Path, target: Path) -> bool:
-    try:
-        os.link(temporary, target)
-    except FileExistsError:
-        return False
-    except OSError:
-        # Some file systems have no hard links. Between the look and the replacement another process can only have
-        # written the same roots.
-        if target.exists():
-            return False
-        os.replace(temporary, target)
-    return True
-
-
-@contextlib.contextmanager
-def _explained(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise CaFileError(
-            f"{target} can't be written ({reason}). Choose a path in a folder that this account may write to, or "
-            "remove sslrootcert: the roots in this package need no writing."
-        ) from error

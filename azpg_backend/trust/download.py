@@ -1,11 +1,9 @@
-"""Fetch the root CAs from their official URLs. Only azpg_check imports this module, and requests with it."""
+"""Fetch the root CAs from their official URLs."""
 
 from __future__ import annotations
 
 import ssl
-import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import requests
@@ -35,9 +33,10 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class Download:
-    """How one root fared. problem: "" (the bytes hash to the pin), "download_failed" or "fingerprint_mismatch".
+    """How one root fared.
 
-    reason: what happened, without any URL userinfo; "" where there was no problem.
+    problem: "" (the bytes hash to the pin), "download_failed" or "fingerprint_mismatch".
+    reason: what happened, without any URL userinfo; "" if there was no problem.
     """
 
     root: Root
@@ -49,29 +48,14 @@ class Download:
         return not self.problem
 
 
-def fetch(roots: Sequence[Root], timeout: float) -> list[Download]:
-    """Fetch roots side by side and say of each whether the official copy is the pinned one.
+def fetch(root: Root, timeout: float) -> Download:
+    """Fetch a root and say whether the official copy is the pinned one.
 
-    timeout: seconds for the whole, retries and slow answers included. Proxies and CA files come from the environment
-    variables that requests honours. What does not hash to its pin is never handed on.
+    Proxies and CA files come from the environment variables that requests honours. Bytes that do not hash to the pin
+    are never handed on.
+    timeout: seconds after which nothing more is begun; a single answer that drips in can take longer.
     """
     end = time.monotonic() + timeout
-    results: dict[str, Download] = {}
-
-    def run(root: Root) -> None:
-        results[root.slug] = _fetch_root(root, end)
-
-    # Daemon threads: a name that is never resolved must not keep the process from ending.
-    threads = [threading.Thread(target=run, args=(root,), daemon=True, name=f"azpg-ca-{root.slug}") for root in roots]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, end - time.monotonic()))
-    late = f"no complete answer within {timeout:g} s"
-    return [results.get(root.slug, Download(root, "download_failed", late)) for root in roots]
-
-
-def _fetch_root(root: Root, end: float) -> Download:
     reason = "there is no official URL"
     for source in root.urls:
         try:

@@ -30,8 +30,8 @@ def outcome(answer: bytes) -> str:
         try:
             result = perform(ours, HOST, {}, None, Deadline(30))
         except HandshakeFailed as error:
-            assert len(redact.printable(error.message)) <= 500
-            return error.code
+            assert len(redact.printable(error.problem.message)) <= 500
+            return error.problem.code
     assert isinstance(result, Handshake)
     return "tls.ok"
 

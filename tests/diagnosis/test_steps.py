@@ -220,7 +220,7 @@ def test_an_intermediate_pinned_as_root(
 def test_a_root_that_ends_soon(
     own_server: LocalPostgres, settings_for: SettingsFor, check: Check, tmp_path: Path
 ) -> None:
-    root = Authority.root("Ending Root", Profile(days=(-10, 20), ca=True))
+    root = Authority.root("Ending Root", Profile(days=(-200, 20), ca=True))
     own_server.use_chain(azure_chain(HOST, root))
     path = tmp_path / "ending.pem"
     path.write_text(root.pem + Path(trust.BUNDLE).read_text())

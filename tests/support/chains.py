@@ -231,7 +231,7 @@ def self_signed() -> Presented:
 
 case("the server's certificate has expired", "expired")(lambda: azure(days=(-90, -1)))
 case("the server's certificate is not valid yet", "not_yet_valid")(lambda: azure(days=(1, 90)))
-case("the server's certificate ends within 30 days", "expiring")(lambda: azure(days=(-60, 20)))
+case("the server's certificate ends soon", "expiring")(lambda: azure(days=(-340, 20)))
 case("an intermediate has expired", "expired")(lambda: below(Authority.root("Root"), ca_profile(days=(-90, -1))))
 case("an intermediate is not valid yet", "not_yet_valid")(
     lambda: below(Authority.root("Root"), ca_profile(days=(1, 90)))

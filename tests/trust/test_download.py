@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+from azpg_backend.diagnosis import ca_files
 from azpg_backend.trust import download, manifest
 from azpg_backend.trust.download import Download
 from demo_project.localpg import Authority
@@ -20,13 +21,13 @@ MICROSOFT_URL = MICROSOFT.urls[0].url
 
 def fetch(timeout: float = 30) -> Download:
     """Fetch the root that has a single URL."""
-    (result,) = download.fetch([MICROSOFT], timeout)
+    (result,) = ca_files.fetch([MICROSOFT], timeout)
     assert "sentinel" not in repr(result)
     return result
 
 
 def test_every_official_copy_matches(official: Official) -> None:
-    results = download.fetch(manifest.bundled(), 30)
+    results = ca_files.fetch(manifest.bundled(), 30)
     assert [result.root for result in results] == list(manifest.bundled())
     assert all(result.ok for result in results)
     assert len(official.asked) == 7
@@ -36,14 +37,14 @@ def test_pem_is_read_too(official: Official) -> None:
     der, pem = G2.urls
     assert (der.format, pem.format) == ("DER", "PEM")
     official.answers[der.url] = sending(b"gone", 404)
-    (result,) = download.fetch([G2], 30)
+    result = download.fetch(G2, 30)
     assert result.ok
     assert official.asked == [der.url, pem.url]
 
 
 def test_another_certificate_is_a_mismatch_and_not_looked_for_elsewhere(official: Official) -> None:
     official.answers[G2.urls[0].url] = sending(Authority.root("DigiCert Global Root G2").pem.encode())
-    (result,) = download.fetch([G2], 30)
+    result = download.fetch(G2, 30)
     assert result.problem == "fingerprint_mismatch"
     assert G2.sha256 in result.reason
     assert "DigiCert Global Root G2" in result.reason

@@ -1,19 +1,23 @@
-"""ca: which roots does libpq trust, are they the official ones, and are Azure's current ones among them?"""
+"""ca: which roots does libpq trust?"""
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from typing import Any
 
 from azpg_backend import trust
 from azpg_backend.diagnosis import host_names
 from azpg_backend.diagnosis.context import Context
 from azpg_backend.diagnosis.report import StepResult, from_problems, passed
+from azpg_backend.diagnosis.step import Step
 from azpg_backend.errors.problem import Problem, Severity
 from azpg_backend.errors.redact import printable
 from azpg_backend.plan import hosts
 from azpg_backend.trust import ca_file, manifest
-from azpg_backend.trust.ca_file import CaFile, CaFileError
+from azpg_backend.trust.ca_file import CaFile
 from azpg_backend.trust.download import Download
+from azpg_backend.trust.writing import CaFileError
 
 
 def run(context: Context) -> StepResult:
@@ -29,36 +33,53 @@ def run(context: Context) -> StepResult:
         detail = {"source": "package", "file": trust.BUNDLE, "roots": _rows(bundle)}
         notes.append(f"{len(bundle.roots)} roots in this package")
     else:
-        provided = _provide(context, context.ca_file, problems, notes)
+        provided = _provide(context, context.ca_file, problems, notes, may_write=os.path.isabs(context.ca_file))
         context.ca_usable = provided.unusable is None
         problems += provided.problems(_cloud(context))
-        detail = {"source": "file", "file": context.ca_file, "roots": _rows(provided)}
-        notes.insert(0, f"{len(provided.roots)} roots in {context.ca_file}")
+        detail = {"source": "file", "file": provided.path, "roots": _rows(provided)}
+        notes.insert(0, f"{len(provided.roots)} roots in {provided.path}")
+    wrote = len(notes) > 1
     if context.roots.export is not None:
+        before = len(notes)
         exported = _provide(context, context.roots.export, problems, notes)
         problems += exported.problems(_cloud(context))
-    notes.append(_compared(context, problems))
+        wrote = wrote or len(notes) > before
+    notes.append(_compared(context, problems, wrote=wrote))
+    problems += _unknown_clouds(context)
     if any(each.code == "ca.fingerprint_mismatch" for each in problems):
         # Then a missing file was left missing on purpose, and that is not what has to be mended.
         problems = [each for each in problems if each.code != "ca.file_missing"]
-    return _result(problems, notes, detail)
+    return from_problems(problems, **detail) if problems else passed("ca", "; ".join(notes), **detail)
 
 
-def _provide(context: Context, path: str, problems: list[Problem], notes: list[str]) -> CaFile:
+def _provide(
+    context: Context, path: str, problems: list[Problem], notes: list[str], *, may_write: bool = True
+) -> CaFile:
     try:
-        file, done = context.roots.provide(path)
+        file, done = context.roots.provide(path, may_write=may_write)
     except CaFileError as error:
         file = ca_file.read(path)
-        code = file.unusable.code if file.unusable else "ca.root_missing"
-        problems.append(Problem(code, str(error)))
+        if file.unusable is not None:
+            # Why it could not be written says more than that it is not there.
+            return dataclasses.replace(file, unusable=Problem(file.unusable.code, str(error)))
+        problems.append(Problem("ca.root_missing", str(error)))
         return file
+    if not may_write and file.unusable is not None and file.unusable.code == "ca.file_missing":
+        hint = (
+            f"Write the full path in sslrootcert, such as {os.path.abspath(path)!r}: a relative one means another file "
+            "in every folder that the application is started from, so nothing is written to it."
+        )
+        file = dataclasses.replace(file, unusable=dataclasses.replace(file.unusable, hint=hint))
     if done:
         notes.append(f"{path} {done}")
     return file
 
 
-def _compared(context: Context, problems: list[Problem]) -> str:
-    """Say how many official copies match their pins, and turn the others into problems."""
+def _compared(context: Context, problems: list[Problem], *, wrote: bool) -> str:
+    """Say how many official copies match their pins, and turn the others into problems.
+
+    wrote: whether a file was written, which should have been compared first.
+    """
     if context.roots.offline:
         return "official copies not looked at (--offline)"
     downloads = context.roots.downloads()
@@ -70,31 +91,46 @@ def _compared(context: Context, problems: list[Problem]) -> str:
                 "ca.fingerprint_mismatch",
                 "; ".join(each.reason for each in mismatched),
                 "Nothing of it was written or trusted. Something between here and the authority changes downloads "
-                "(a proxy that inspects TLS?); the roots in this package are not affected.",
+                "(a proxy that inspects TLS?). The roots in this package are not affected.",
             )
         )
-    if lost:
+    matching = len(downloads) - len(mismatched) - len(lost)
+    said = f"{matching} of {len(downloads)} match the official copies"
+    if lost and wrote:
         problems.append(
             Problem(
                 "ca.download_failed",
                 f"{len(lost)} of {len(downloads)} official copies can't be compared: {_reasons(lost)}",
-                "The roots in this package serve, so nothing is lost. Behind a proxy set HTTPS_PROXY (and "
-                "REQUESTS_CA_BUNDLE where it inspects TLS), or add --offline.",
+                "The file was written from the roots in this package, so the connection works. Behind a proxy set "
+                "HTTPS_PROXY (and REQUESTS_CA_BUNDLE if it inspects TLS), or add --offline.",
                 Severity.WARNING,
             )
         )
-    matching = len(downloads) - len(mismatched) - len(lost)
-    return f"{matching} of {len(downloads)} match the official copies"
+    elif lost:
+        # Many servers have no way to the internet, and need none.
+        said += f", {len(lost)} were not looked at ({_reasons(lost)}); nothing depends on it"
+    return said
+
+
+def _unknown_clouds(context: Context) -> list[Problem]:
+    """Say so if nobody has published which roots a cloud uses, instead of passing in silence."""
+    unknown = {each.host: hosts.unproven_cloud(each.host) for each in context.plan.endpoints}
+    return [
+        Problem(
+            "ca.root_missing",
+            f"this package does not know which roots the cloud {cloud} of {host} uses: Microsoft has not published "
+            "them",
+            "If the certificate step passes, all is well. If not, take the root from the cloud's documentation and "
+            "point sslrootcert at it.",
+            Severity.WARNING,
+        )
+        for host, cloud in unknown.items()
+        if cloud
+    ]
 
 
 def _reasons(lost: list[Download]) -> str:
     return ", ".join(dict.fromkeys(each.reason for each in lost))
-
-
-def _result(problems: list[Problem], notes: list[str], detail: dict[str, Any]) -> StepResult:
-    if not problems:
-        return passed("ca", "; ".join(notes), **detail)
-    return from_problems(problems, **detail)
 
 
 def _rows(file: CaFile) -> list[dict[str, str]]:
@@ -109,3 +145,6 @@ def _rows(file: CaFile) -> list[dict[str, str]]:
 def _cloud(context: Context) -> str | None:
     found = (hosts.cloud_of(endpoint.host) for endpoint in context.plan.endpoints)
     return next((cloud.name for cloud in found if cloud), None)
+
+
+STEP = Step("ca", run, late="ca.file_invalid", late_hint="A disk or network folder does not answer.")

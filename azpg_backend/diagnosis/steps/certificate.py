@@ -1,8 +1,10 @@
-"""certificate: would libpq trust this server, and if not, why?"""
+"""certificate: would libpq trust this server?"""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+from collections.abc import Iterable
 from typing import Any
 
 from cryptography import x509
@@ -12,9 +14,10 @@ from azpg_backend import trust
 from azpg_backend.diagnosis import host_names, verdict
 from azpg_backend.diagnosis.context import Context
 from azpg_backend.diagnosis.handshake import Handshake
-from azpg_backend.diagnosis.report import StepResult, failed, passed, warned
-from azpg_backend.diagnosis.verdict import Objection
+from azpg_backend.diagnosis.report import StepResult, from_problems, passed
+from azpg_backend.diagnosis.step import Step, encryption, handshakes, network
 from azpg_backend.errors import causes
+from azpg_backend.errors.problem import Problem, Severity
 from azpg_backend.errors.redact import printable
 from azpg_backend.plan import libpq
 from azpg_backend.plan.hosts import Endpoint
@@ -22,39 +25,48 @@ from azpg_backend.plan.hosts import Endpoint
 
 def run(context: Context) -> StepResult:
     now = datetime.datetime.now(datetime.timezone.utc)
-    refusals: list[Objection] = []
-    warnings: list[Objection] = []
+    refusals: list[Problem] = []
+    warnings: list[Problem] = []
     for endpoint, handshake in context.handshakes.items():
         match_name = context.plan.params.get("sslmode") != "verify-ca"
         found = verdict.objections(handshake, endpoint.host, match_name=match_name)
-        if found and libpq_accepts(context, endpoint):
-            warnings += found
-            found = []
-        if found:
+        if found and not libpq_accepts(context, endpoint):
             refusals += found
-        else:
-            context.trusted.append(endpoint)
-            if not match_name and not host_names.carries(handshake.chain[0], endpoint.host):
-                warnings.append(verdict.wrong_name(handshake.chain[0], endpoint.host))
-            if soon := verdict.expiring(handshake, now):
-                warnings.append(soon)
+            continue
+        warnings += found
+        context.trusted.append(endpoint)
+        if not match_name and not host_names.carries(handshake.chain[0], endpoint.host):
+            warnings.append(verdict.wrong_name(handshake.chain[0], endpoint.host))
+        if soon := verdict.expiring(handshake, now):
+            warnings.append(soon)
     shown = next(iter(context.handshakes.values()))
-    detail = _detail(shown, [each for each in refusals if each.depth < len(shown.chain)])
-    if problems := refusals or warnings:
-        message = "; ".join(dict.fromkeys(printable(each.message) for each in problems))
-        hint = printable(problems[0].hint, 1000)
-        return (failed if refusals else warned)(problems[0].code, message, hint, **detail)
+    detail = _detail(shown, [each for each in refusals if verdict.depth_of(each) < len(shown.chain)])
+    if refusals and context.trusted:
+        refusals = [_beside_others(each, context) for each in refusals]
+    if refusals or warnings:
+        return from_problems([*refusals, *_as_warnings(warnings)], **detail)
     leaf = host_names.common_name(shown.chain[0].subject)
     until = shown.chain[0].not_valid_after_utc.strftime("%Y-%m-%d")
-    return passed("certificate", printable(f"{leaf} until {until}, issued under {detail['root']}"), **detail)
+    return passed("certificate", f"{leaf} until {until}, issued under {detail['root']}", **detail)
+
+
+def _as_warnings(problems: Iterable[Problem]) -> list[Problem]:
+    return [dataclasses.replace(each, severity=Severity.WARNING) for each in problems]
+
+
+def _beside_others(problem: Problem, context: Context) -> Problem:
+    """Say why the login is tried all the same: libpq has other hosts to go to."""
+    others = ", ".join(map(str, context.trusted))
+    why = f"The login below is tried all the same, because the certificate of {others} is good."
+    return dataclasses.replace(problem, hint=f"{problem.hint} {why}")
 
 
 def libpq_accepts(context: Context, endpoint: Endpoint) -> bool:
     """Ask libpq itself whether it trusts a server that we would refuse, without logging in.
 
-    The two can differ where their OpenSSL versions judge a weak key or digest differently; libpq's answer counts.
-    No password is given, and where libpq can be told so it refuses every way of logging in (``require_auth=none``),
-    so the connection ends right after TLS.
+    The two can differ if their OpenSSL versions judge a weak key or digest differently; libpq's answer counts.
+    No password is given, and a libpq that can be told so refuses every way of logging in (``require_auth=none``), so
+    the connection ends right after TLS.
     """
     database = context.wrapper.Database
     params: dict[str, Any] = {**context.plan.params, "host": endpoint.host, "port": endpoint.port}
@@ -79,17 +91,17 @@ def libpq_accepts(context: Context, endpoint: Endpoint) -> bool:
     return True
 
 
-def _detail(handshake: Handshake, refusals: list[Objection]) -> dict[str, Any]:
+def _detail(handshake: Handshake, refusals: list[Problem]) -> dict[str, Any]:
     chain = [_certificate(each) for each in handshake.chain]
     return {
         "chain": chain,
         "root": _root(handshake),
-        "broken_at": min((each.depth for each in refusals), default=None),
+        "broken_at": min(map(verdict.depth_of, refusals), default=None),
     }
 
 
 def _root(handshake: Handshake) -> str | None:
-    """Return the name of the trusted root that OpenSSL's path ends in, or None where it found none."""
+    """Return the name of the trusted root that OpenSSL's path ends in, or None if it found none."""
     if handshake.errors or not handshake.path:
         return None
     return printable(host_names.common_name(handshake.path[-1].subject))
@@ -104,3 +116,17 @@ def _certificate(certificate: x509.Certificate) -> dict[str, Any]:
         "sha256": certificate.fingerprint(hashes.SHA256()).hex(),
         "sans": [printable(each) for each in host_names.san_texts(certificate)],
     }
+
+
+def _known_roots(context: Context) -> str:
+    if context.system_roots:
+        return "sslrootcert=system: only the driver's own OpenSSL knows these roots"
+    return "" if context.ca_usable else "needs ca"
+
+
+STEP = Step(
+    "certificate",
+    run,
+    late="certificate.untrusted_root",
+    needs=(network, encryption, handshakes, _known_roots),
+)

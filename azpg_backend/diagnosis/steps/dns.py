@@ -8,12 +8,13 @@ from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
 from azpg_backend.diagnosis.bounded import side_by_side
 from azpg_backend.diagnosis.context import Context
-from azpg_backend.diagnosis.report import StepResult, failed, passed, warned
+from azpg_backend.diagnosis.report import StepResult, from_problems, passed
+from azpg_backend.diagnosis.step import Step, network
+from azpg_backend.errors.problem import Problem, Severity
 from azpg_backend.plan import hosts
 from azpg_backend.plan.hosts import Endpoint
 
 _TEMPORARY = {socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_MEMORY} | {getattr(socket, "EAI_SYSTEM", socket.EAI_AGAIN)}
-# Answer of getaddrinfo on every platform for a name that is not there.
 _PRIVATE_DNS = (
     "A private server's name exists only in its private DNS zone: link that zone to this network, and let a custom DNS "
     "server forward to 168.63.129.16 (on App Service: WEBSITE_DNS_SERVER=168.63.129.16)."
@@ -23,19 +24,19 @@ _PRIVATE_DNS = (
 def run(context: Context) -> StepResult:
     endpoints = context.remote
     answers = side_by_side(addresses_of, endpoints, context.timeout)
-    problems: list[tuple[str, str, str]] = []
+    lost: list[tuple[Endpoint, Exception]] = []
     found: list[str] = []
     for endpoint, answer in zip(endpoints, answers, strict=True):
         if isinstance(answer, Exception):
-            problems.append(_explained(endpoint.host, answer, context.timeout))
+            lost.append((endpoint, answer))
         else:
             context.addresses[endpoint] = answer
             found += [address for address in answer if address not in found]
-    if problems:
-        code = problems[0][0]
-        message = "; ".join(problem[1] for problem in problems)
-        hint = " ".join(dict.fromkeys(problem[2] for problem in problems))
-        return (warned if found else failed)(code, message, hint, addresses=found)
+    if lost:
+        # One host that can be reached is enough for libpq.
+        severity = Severity.WARNING if found else Severity.ERROR
+        problems = [_problem(endpoint.host, error, context.timeout, severity) for endpoint, error in lost]
+        return from_problems(problems, addresses=found)
     if all(endpoint.hostaddr or hosts.is_ip_address(endpoint.host) for endpoint in endpoints):
         return passed("dns", f"{', '.join(found)} (given in the settings, no name to look up)", addresses=found)
     return passed("dns", ", ".join(found), addresses=found)
@@ -50,15 +51,19 @@ def addresses_of(endpoint: Endpoint) -> list[str]:
     return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
 
 
-def _explained(host: str, error: Exception, timeout: float) -> tuple[str, str, str]:
+def _problem(host: str, error: Exception, timeout: float, severity: Severity) -> Problem:
     if isinstance(error, TimeoutError):
         message = f"looking up {host} took longer than {timeout:g} s"
-        return "dns.timeout", message, "Check that this machine's DNS servers (resolv.conf) can be reached."
+        hint = "Check that this machine can reach its DNS servers (resolv.conf)."
+        return Problem("dns.timeout", message, hint, severity, where=host)
     if isinstance(error, socket.gaierror) and error.errno in _TEMPORARY:
         message = f"{host} can't be looked up just now ({error.strerror})"
-        return "dns.temporary_failure", message, "No DNS server answered: check this machine's network and resolv.conf."
-    what = error.strerror if isinstance(error, socket.gaierror) else "not a valid host name"
-    return "dns.not_found", f"no DNS server knows {host} ({what})", _not_found_hint(host)
+        hint = "No DNS server answered: check this machine's network and resolv.conf."
+        return Problem("dns.temporary_failure", message, hint, severity, where=host)
+    reason = error.strerror if isinstance(error, socket.gaierror) else "not a valid host name"
+    return Problem(
+        "dns.not_found", f"no DNS server knows {host} ({reason})", _not_found_hint(host), severity, where=host
+    )
 
 
 def _not_found_hint(host: str) -> str:
@@ -67,3 +72,6 @@ def _not_found_hint(host: str) -> str:
     if hosts.cloud_of(host) is None:
         return "Check the spelling; copy the server's name from the Azure portal."
     return f"Check the spelling and that the server still exists. {_PRIVATE_DNS}"
+
+
+STEP = Step("dns", run, late="dns.timeout", needs=(network,))

@@ -1,29 +1,25 @@
-"""tls: does the server agree on TLS, and on which?"""
+"""tls: does the server agree on TLS?"""
 
 from __future__ import annotations
+
+import dataclasses
+import re
 
 from azpg_backend.diagnosis import handshake
 from azpg_backend.diagnosis.bounded import side_by_side
 from azpg_backend.diagnosis.context import Context
 from azpg_backend.diagnosis.handshake import Handshake, HandshakeFailed
-from azpg_backend.diagnosis.report import StepResult, failed, passed, warned
-from azpg_backend.errors.redact import printable
+from azpg_backend.diagnosis.report import StepResult, from_problems, passed
+from azpg_backend.diagnosis.step import Step, encryption, network, sockets
+from azpg_backend.errors.problem import Problem, Severity
 from azpg_backend.plan.hosts import Endpoint
 
-_HINTS = {
-    "tls.not_offered": "This is not Azure's front end, which always has TLS: check HOST and PORT. A server of your "
-    "own needs ssl = on (PgBouncer: client_tls_sslmode).",
-    "tls.protocol_version": "Remove ssl_max_protocol_version from OPTIONS; if the server is older than TLS 1.2, it is "
-    "not Azure's.",
-    "tls.handshake_failed": "A device that inspects TLS, or a server with very old ciphers, behaves like this. Let "
-    "traffic to the server pass untouched.",
-    "tls.closed": "A firewall that inspects TLS, or a server in the middle of a restart, behaves like this. Try again; "
-    "if it stays so, let traffic to the server bypass inspection.",
-    "tls.timeout": "Something accepts connections and then stays silent: a proxy or load balancer without a server "
-    "behind it, or an overloaded server.",
-    "tls.not_postgresql": "Another service answers there: check HOST and PORT (5432, or 6432 for PgBouncer), and "
-    "whether a proxy is in between.",
-}
+# A cipher of these does not encrypt, or can be broken; OpenSSL offers none of them unless it is told to.
+_WEAK = re.compile(r"NULL|EXP|RC[24]|\bDES\b|DES-CBC-|MD5|\bA(?:EC)?DH-|anon")
+_LOOPBACK_HINT = (
+    "If this is your own server on this machine and needs no TLS, set OPTIONS['azpg']['plaintext_on_loopback'] = True. "
+    "For TLS set ssl = on in postgresql.conf."
+)
 
 
 def run(context: Context) -> StepResult:
@@ -35,24 +31,35 @@ def run(context: Context) -> StepResult:
 
     endpoints = list(context.sockets)
     outcomes = side_by_side(shake, endpoints, context.timeout + 1)
-    problems: list[tuple[str, str]] = []
+    problems: list[Problem] = []
     for endpoint, outcome in zip(endpoints, outcomes, strict=True):
         if isinstance(outcome, Handshake):
             context.handshakes[endpoint] = outcome
-        elif isinstance(outcome, HandshakeFailed):
-            problems.append((outcome.code, f"{endpoint}: {printable(outcome.message)}"))
-        elif isinstance(outcome, TimeoutError):
-            problems.append(("tls.timeout", f"{endpoint}: no TLS within {context.timeout:g} s"))
         else:
-            raise outcome
+            problems.append(_problem(endpoint, outcome, context.timeout))
     for sock in context.sockets.values():
         sock.close()
     detail = _detail(list(context.handshakes.values()))
-    if not problems:
-        return passed("tls", "; ".join(dict.fromkeys(map(_in_words, context.handshakes.values()))), **detail)
-    code = problems[0][0]
-    message = "; ".join(problem[1] for problem in problems)
-    return (warned if context.handshakes else failed)(code, message, _HINTS[code], **detail)
+    if problems:
+        severity = Severity.WARNING if context.handshakes else Severity.ERROR
+        return from_problems((dataclasses.replace(each, severity=severity) for each in problems), **detail)
+    return passed("tls", "; ".join(dict.fromkeys(map(_in_words, context.handshakes.values()))), **detail)
+
+
+def is_weak(cipher: str | None) -> bool:
+    return bool(_WEAK.search(cipher or ""))
+
+
+def _problem(endpoint: Endpoint, error: Exception, timeout: float) -> Problem:
+    if isinstance(error, TimeoutError):
+        error = HandshakeFailed("tls.timeout", f"no TLS within {timeout:g} s")
+    if not isinstance(error, HandshakeFailed):
+        raise error
+    found = error.problem
+    hint = found.hint
+    if found.code == "tls.not_offered" and endpoint.is_local and "That means" not in hint:
+        hint = _LOOPBACK_HINT
+    return dataclasses.replace(found, message=f"{endpoint}: {found.message}", hint=hint, where=str(endpoint))
 
 
 def _in_words(handshake: Handshake) -> str:
@@ -71,3 +78,6 @@ def _detail(handshakes: list[Handshake]) -> dict[str, str | bool | None]:
         "group": first.group,
         "hello_retry_request": first.retried,
     }
+
+
+STEP = Step("tls", run, late="tls.timeout", needs=(network, encryption, sockets))

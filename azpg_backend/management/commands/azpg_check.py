@@ -1,23 +1,34 @@
-"""``manage.py azpg_check``: test the connection step by step and say what is wrong, why, and what to do."""
+"""``manage.py azpg_check``: test the connection step by step."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import shutil
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
 from django.db import connections
 
 from azpg_backend.base import DatabaseWrapper
-from azpg_backend.diagnosis import as_json, as_text
+from azpg_backend.diagnosis import as_json, as_text, selection
 from azpg_backend.diagnosis.ca_files import Roots
+from azpg_backend.diagnosis.documents import address_of
 from azpg_backend.diagnosis.progress import Progress, no_progress
 from azpg_backend.diagnosis.report import DatabaseReport, Status
-from azpg_backend.diagnosis.runner import diagnose
+from azpg_backend.diagnosis.runner import Diagnosis
+from azpg_backend.diagnosis.selection import Selection
+from azpg_backend.errors.codes import STEP_CODES
 
 USAGE_ERROR = 2
+# As a shell reports a program that SIGINT ended.
+INTERRUPTED = 130
 LEVELS = {"WARNING": Status.WARN, "ERROR": Status.FAIL}
+# Seconds between two rounds of --wait.
+PAUSE = 1.0
 
 EPILOG = """\
 examples:
@@ -25,11 +36,15 @@ examples:
   manage.py azpg_check default --format json   one alias, for a script
   manage.py azpg_check --offline               without looking at the official CA downloads
   manage.py azpg_check --ca-file azure.pem     also write the CA roots, for psql or pgAdmin
+  manage.py azpg_check --wait 120              until the server is ready, as in an init container
+  manage.py azpg_check --ignore ca.root_missing --fail-level WARNING
+  manage.py azpg_check --list-codes            every code, and what it means
 
 exit status:
-  0  nothing at or above the fail level
-  1  something at or above it
-  2  wrong usage, such as an unknown alias
+  0    nothing at or above the fail level
+  1    something at or above it
+  2    wrong usage, such as an unknown alias
+  130  interrupted (Ctrl-C); what was known until then is printed
 """
 
 
@@ -47,54 +62,184 @@ class Command(BaseCommand):
         return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("aliases", nargs="*", metavar="ALIAS", help="Aliases of DATABASES; default: all of them.")
-        parser.add_argument("--format", choices=["text", "json"], default="text", help="Default: text.")
-        parser.add_argument(
-            "--offline", action="store_true", help="Don't download the CA roots; those in this package serve."
-        )
-        parser.add_argument("--ca-file", metavar="PATH", help="Also write the CA roots to PATH, as PEM.")
-        parser.add_argument(
-            "--update-ca",
-            action="store_true",
-            help="Add missing roots to an existing CA file (sslrootcert or --ca-file); nothing is ever removed.",
-        )
-        parser.add_argument(
-            "--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="Limit for each step. Default: 10."
-        )
-        parser.add_argument(
-            "--fail-level",
-            choices=list(LEVELS),
-            default="ERROR",
-            help="Exit with 1 from this level on. Default: ERROR.",
-        )
+        add = parser.add_argument
+        add("aliases", nargs="*", metavar="ALIAS", help="Aliases of DATABASES; default: all of them.")
+        add("--format", choices=["text", "json"], default="text", help="Default: text.")
+        add("--list-codes", action="store_true", help="Print every code with its meaning, and check nothing.")
+        _add_files(parser)
+        _add_times(parser)
+        _add_selection(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        wrappers = [_wrapper(alias) for alias in dict.fromkeys(options["aliases"])] or _own_wrappers()
-        roots = Roots(
+        if getattr(self.stdout, "_out", self.stdout) is None:
+            raise CommandError("The report can't be written: standard output is closed.", returncode=USAGE_ERROR)
+        if options["list_codes"]:
+            self._list_codes(options)
+            return
+        check = _Check(self, options, _wrappers(options["aliases"]))
+        try:
+            try:
+                reports = check.run()
+            except KeyboardInterrupt:
+                check.interrupted()
+                raise SystemExit(INTERRUPTED) from None
+            finally:
+                self.stdout.flush()
+        except BrokenPipeError:
+            # Whoever read the report, such as head, has enough of it.
+            _forget_output()
+            raise SystemExit(1) from None
+        except OSError as error:
+            _forget_output()
+            raise CommandError(f"The report can't be written: {error.strerror}.", returncode=USAGE_ERROR) from None
+        if any(report.reaches(LEVELS[options["fail_level"]]) for report in reports):
+            raise SystemExit(1)
+
+    def _list_codes(self, options: dict[str, Any]) -> None:
+        given = [flag for flag in ("aliases", "only", "ignore", "wait", "ca_file", "update_ca") if options[flag]]
+        if given:
+            flag = "ALIAS" if given[0] == "aliases" else f"--{given[0].replace('_', '-')}"
+            raise CommandError(f"--list-codes checks nothing: leave out {flag}.", returncode=USAGE_ERROR)
+        if options["format"] == "json":
+            rows = [{"code": code, "summary": text, "docs": address_of(code)} for code, text in STEP_CODES.items()]
+            self.write(json.dumps({"version": as_json.VERSION, "codes": rows}, indent=2))
+            return
+        width = max(map(len, STEP_CODES))
+        for code, text in STEP_CODES.items():
+            self.write(f"{code:<{width}}  {text}")
+
+    def write(self, text: str, ending: str = "\n") -> None:
+        """Print, with escapes for the characters that the output's encoding has not."""
+        encoding = getattr(self.stdout, "encoding", None) or "utf-8"
+        self.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding), ending=ending)
+
+    def write_at_once(self, text: str) -> None:
+        self.write(text, ending="")
+        self.stdout.flush()
+
+
+class _Check:
+    """One run of the command: diagnose, again while there is time for it, and print.
+
+    out: the command, for its output and style.
+    """
+
+    def __init__(self, out: Command, options: dict[str, Any], wrappers: Sequence[DatabaseWrapper]) -> None:
+        self._out = out
+        self._options = options
+        self._wrappers = wrappers
+        self._level = LEVELS[options["fail_level"]]
+        self._selection = _selection(options)
+        self._text = options["format"] == "text"
+        self._started = time.monotonic()
+        self._width = shutil.get_terminal_size().columns
+        self._roots = Roots(
             offline=options["offline"],
             timeout=options["timeout"],
             update=options["update_ca"],
             export=options["ca_file"],
         )
-        reports: list[DatabaseReport] = []
-        width = shutil.get_terminal_size().columns
-        progress = None
-        if options["format"] == "text" and self.stdout.isatty():
-            progress = Progress(self._write_at_once, [wrapper.alias for wrapper in wrappers])
-        for report in diagnose(wrappers, roots, options["timeout"], progress or no_progress):
-            reports.append(report)
-            if progress:
-                progress.clear()
-            if options["format"] == "text":
-                self.stdout.write(as_text.render(report, self.style, width) + "\n\n")
-        if options["format"] == "json":
-            self.stdout.write(as_json.render(reports))
-        if any(report.reaches(LEVELS[options["fail_level"]]) for report in reports):
-            raise SystemExit(1)
+        self._progress: Progress | None = None
+        self._diagnosis: Diagnosis | None = None
+        self._printed = 0
 
-    def _write_at_once(self, text: str) -> None:
-        self.stdout.write(text, ending="")
-        self.stdout.flush()
+    def run(self) -> list[DatabaseReport]:
+        """Check, print, and return the reports."""
+        end = self._started + self._options["wait"]
+        while True:
+            self._diagnosis = self._begin()
+            reports = []
+            for report in self._diagnosis.reports():
+                reports.append(report)
+                if not self._options["wait"]:
+                    self._print(report)
+            if not self._is_worth_waiting(reports, end):
+                break
+            self._clear()
+            time.sleep(min(PAUSE, max(0.0, end - time.monotonic())))
+        for report in reports[self._printed :]:
+            self._print(report)
+        self._finish(reports)
+        return reports
+
+    def interrupted(self) -> None:
+        """Print what is known so far."""
+        reports = self._diagnosis.known_so_far() if self._diagnosis else []
+        self._clear()
+        for report in reports[self._printed :]:
+            self._print(report)
+        self._finish(reports, interrupted=True)
+
+    def _begin(self) -> Diagnosis:
+        if self._text and self._options["verbosity"] and self._out.stdout.isatty():
+            self._progress = Progress(self._out.write_at_once, [wrapper.alias for wrapper in self._wrappers])
+        progress = self._progress or no_progress
+        return Diagnosis(self._wrappers, self._roots, self._options["timeout"], progress, self._selection)
+
+    def _is_worth_waiting(self, reports: Sequence[DatabaseReport], end: float) -> bool:
+        failing = [report for report in reports if report.reaches(self._level)]
+        # Settings don't mend themselves while this process runs.
+        hopeless = failing and all(report.steps[0].status is Status.FAIL for report in failing)
+        return bool(failing) and not hopeless and time.monotonic() < end
+
+    def _clear(self) -> None:
+        if self._progress:
+            self._progress.clear()
+
+    def _print(self, report: DatabaseReport) -> None:
+        self._printed += 1
+        if not self._text:
+            return
+        self._clear()
+        if self._options["verbosity"] == 0:
+            self._out.write(as_text.line(report, self._out.style))
+            return
+        every = self._options["verbosity"] > 1
+        self._out.write(as_text.render(report, self._out.style, self._width, every_duration=every) + "\n\n")
+
+    def _finish(self, reports: Sequence[DatabaseReport], *, interrupted: bool = False) -> None:
+        if not self._text:
+            self._out.write(as_json.render(reports, self._level, interrupted=interrupted))
+            return
+        if len(reports) > 1 and self._options["verbosity"]:
+            self._out.write(as_text.summary(reports, time.monotonic() - self._started, self._out.style))
+        if interrupted:
+            self._out.write("Interrupted: the steps marked 'not reached' were not looked at.")
+
+
+def _add_files(parser: CommandParser) -> None:
+    add = parser.add_argument
+    add("--offline", action="store_true", help="Don't download the CA roots; use those in this package.")
+    add("--ca-file", metavar="PATH", type=_path, help="Also write the CA roots to PATH, as PEM.")
+    add(
+        "--update-ca",
+        action="store_true",
+        help="Add missing roots to an existing CA file (sslrootcert or --ca-file); nothing is ever removed.",
+    )
+
+
+def _add_times(parser: CommandParser) -> None:
+    add = parser.add_argument
+    add("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="Limit for each step. Default: 10.")
+    add(
+        "--wait",
+        type=_waiting,
+        default=0.0,
+        metavar="SECONDS",
+        help="Check again until every alias passes or this time is over. Default: 0, check once.",
+    )
+
+
+def _add_selection(parser: CommandParser) -> None:
+    for flag, text in (
+        ("--only", "Only these steps or codes count. The steps that they need run as well."),
+        ("--ignore", "These steps or codes never count."),
+    ):
+        parser.add_argument(flag, nargs="+", action="extend", default=[], metavar="CODE|STEP", help=text)
+    levels = list(LEVELS)
+    parser.add_argument(
+        "--fail-level", choices=levels, default="ERROR", help="Exit with 1 from this level on. Default: ERROR."
+    )
 
 
 class _HelpFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -102,13 +247,48 @@ class _HelpFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
 
 
 def _seconds(text: str) -> float:
+    return _number(text, 0.1)
+
+
+def _waiting(text: str) -> float:
+    return _number(text, 0.0)
+
+
+def _number(text: str, smallest: float) -> float:
     try:
         seconds = float(text)
     except ValueError:
-        seconds = 0.0
-    if not 0.1 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.1 to 3600")
+        seconds = -1.0
+    if not smallest <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from {smallest:g} to 3600")
     return seconds
+
+
+def _path(text: str) -> str:
+    if not text.strip() or "\0" in text or "\n" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not the path of a file")
+    if text.startswith("~"):
+        # A shell replaces ~ only at the beginning of a word, not in --ca-file=~/azure.pem.
+        raise argparse.ArgumentTypeError(
+            f"{text!r} would be a folder named {text.partition(os.sep)[0]!r}: write {os.path.expanduser(text)!r}"
+        )
+    if os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is a folder: add the name of a file")
+    return text
+
+
+def _selection(options: dict[str, Any]) -> Selection:
+    for flag in ("only", "ignore"):
+        if strange := selection.unknown(options[flag]):
+            raise CommandError(
+                f"--{flag}: {strange[0]!r} is neither a step nor a code. See manage.py azpg_check --list-codes.",
+                returncode=USAGE_ERROR,
+            )
+    return Selection(frozenset(options["only"]), frozenset(options["ignore"]))
+
+
+def _wrappers(aliases: Sequence[str]) -> list[DatabaseWrapper]:
+    return [_wrapper(alias) for alias in dict.fromkeys(aliases)] or _own_wrappers()
 
 
 def _wrapper(alias: str) -> DatabaseWrapper:
@@ -129,3 +309,9 @@ def _own_wrappers() -> list[DatabaseWrapper]:
         message = "No alias in DATABASES has 'ENGINE': 'azpg_backend'."
         raise CommandError(message, returncode=USAGE_ERROR)
     return found
+
+
+def _forget_output() -> None:
+    """Point standard output nowhere, or the interpreter complains when it flushes what nobody reads."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
