@@ -359,6 +359,7 @@ def program(tmp_path: Path, body: str, *arguments: str, **environ: str) -> subpr
             "DJANGO_SETTINGS_MODULE": "demo_project.settings",
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "AZURE_POSTGRESQL_HOST": HOST,
+            **SERVICE_CONNECTOR,
             **environ,
         },
         stdin=subprocess.DEVNULL,
@@ -367,6 +368,11 @@ def program(tmp_path: Path, body: str, *arguments: str, **environ: str) -> subpr
     )
 
 
+SERVICE_CONNECTOR = {
+    "AZURE_POSTGRESQL_NAME": "app",
+    "AZURE_POSTGRESQL_USER": "app",
+    "AZURE_POSTGRESQL_PASSWORD": "sentinel",
+}
 NEVER_RESOLVED = (
     "import signal, socket, sys, time\n"
     "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -582,7 +588,12 @@ def test_an_output_that_takes_nothing(form: str, output: str) -> None:
         f"'{sys.executable}' manage.py azpg_check --offline --format {form} {output}",
         shell=True,
         cwd=Path(__file__).parent.parent,
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "demo_project.settings", "AZURE_POSTGRESQL_HOST": "localhost"},
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "demo_project.settings",
+            "AZURE_POSTGRESQL_HOST": "localhost",
+            **SERVICE_CONNECTOR,
+        },
         stderr=subprocess.PIPE,
         text=True,
         check=False,
