@@ -305,6 +305,19 @@ CAUSES = (
     ),
     Cause(
         "login.failed",
+        r"definition of service .* not found|service file .* not found",
+        "the connection service that OPTIONS['service'] or PGSERVICE names is in no service file",
+        "Correct the name, or remove it and write HOST, PORT, NAME and USER; libpq looks into PGSERVICEFILE or "
+        "~/.pg_service.conf.",
+    ),
+    Cause(
+        "login.failed",
+        r"GSSAPI continuation error|GSSAPI authentication not supported|SSPI",
+        "the server asks for a Kerberos login, which Azure does not have",
+        "Check HOST and PORT: this is not Azure's server. On your own server set scram-sha-256 in pg_hba.conf.",
+    ),
+    Cause(
+        "login.failed",
         r"unrecognized configuration parameter|invalid value for parameter",
         "OPTIONS['options'] (or PGOPTIONS) sets something the server does not know",
         "Correct or remove it.",

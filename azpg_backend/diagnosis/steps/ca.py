@@ -19,9 +19,6 @@ from azpg_backend.trust.ca_file import CaFile
 from azpg_backend.trust.download import Download
 from azpg_backend.trust.writing import CaFileError
 
-# Sovereign clouds (Bleu, Delos, Singapore), whose roots are not published.
-_SOVEREIGN = (".sovcloud-api.fr", ".sovcloud-api.de", ".sovcloud-api.sg")
-
 
 def run(context: Context) -> StepResult:
     configured = context.plan.params.get("sslrootcert", trust.BUNDLE)
@@ -62,8 +59,10 @@ def _provide(
         file, done = context.roots.provide(path, may_write=may_write)
     except CaFileError as error:
         file = ca_file.read(path)
-        code = file.unusable.code if file.unusable else "ca.root_missing"
-        problems.append(Problem(code, str(error)))
+        if file.unusable is not None:
+            # Why it could not be written says more than that it is not there.
+            return dataclasses.replace(file, unusable=Problem(file.unusable.code, str(error)))
+        problems.append(Problem("ca.root_missing", str(error)))
         return file
     if not may_write and file.unusable is not None and file.unusable.code == "ca.file_missing":
         hint = (
@@ -115,23 +114,18 @@ def _compared(context: Context, problems: list[Problem], *, wrote: bool) -> str:
 
 def _unknown_clouds(context: Context) -> list[Problem]:
     """Say so if nobody has published which roots a cloud uses, instead of passing in silence."""
-    found: dict[str, str] = {}
-    for endpoint in context.plan.endpoints:
-        cloud = hosts.cloud_of(endpoint.host)
-        sovereign = endpoint.host.lower().rstrip(".").endswith(_SOVEREIGN)
-        name = cloud.name if cloud else endpoint.host if sovereign else None
-        if name and not manifest.current(None if not cloud and not sovereign else name):
-            found.setdefault(name, endpoint.host)
+    unknown = {each.host: hosts.unproven_cloud(each.host) for each in context.plan.endpoints}
     return [
         Problem(
             "ca.root_missing",
-            f"this package does not know which roots the cloud of {host} uses ({name}): Microsoft has not published "
+            f"this package does not know which roots the cloud {cloud} of {host} uses: Microsoft has not published "
             "them",
             "If the certificate step passes, all is well. If not, take the root from the cloud's documentation and "
             "point sslrootcert at it.",
             Severity.WARNING,
         )
-        for name, host in found.items()
+        for host, cloud in unknown.items()
+        if cloud
     ]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db.utils import Error
 
-from azpg_backend.diagnosis import application, passwords
+from azpg_backend.diagnosis import application
 from azpg_backend.diagnosis.bounded import Deadline, Task
 from azpg_backend.diagnosis.context import Context
 from azpg_backend.diagnosis.report import StepResult, failed, from_problems, passed
@@ -18,7 +19,7 @@ from azpg_backend.errors import explain, redact
 from azpg_backend.errors.explain import Explanation
 from azpg_backend.errors.problem import Problem
 from azpg_backend.errors.redact import printable
-from azpg_backend.plan import hosts
+from azpg_backend.plan import hosts, passwords
 
 # Bytes of a password that PgBouncer takes in releases up to 1.25 (MAX_PASSWORD in its include/bouncer.h, less the
 # final NUL). Azure's takes longer ones since its maintenance of April 2026.
@@ -58,7 +59,7 @@ def run(context: Context) -> StepResult:
     context.logged_in = True
     info = context.wrapper.connection.info
     detail["user"] = info.user
-    if problem := application.exhausted(context.application):
+    if problem := context.pool_problem or application.exhausted(context.application):
         return from_problems([problem], **detail)
     return passed("login", f"{info.user} on {info.dbname} ({how})", **detail)
 
@@ -73,15 +74,30 @@ def _enter(context: Context, deadline: Deadline) -> Exception | None:
 
 
 def _connect(context: Context, deadline: Deadline) -> Exception | None:
+    started = time.monotonic()
     try:
         Task(context.wrapper.ensure_connection, "azpg-check-connect").result(deadline.left() + 1)
     except Error as error:
         if context.wrapper.pool is None or not _tells_nothing(error):
             return error
+        waited = time.monotonic() - started
         # The pool says only that there was no connection: a connection without it tells why.
         context.wrapper = application.copy_of(context.application, context.plan, context.timeout, pooled=False)
         Task(context.wrapper.ensure_connection, "azpg-check-connect").result(deadline.left() + 1)
+        if time.monotonic() - started - waited < waited / 2:
+            context.pool_problem = _useless_pool(context, waited)
     return None
+
+
+def _useless_pool(context: Context, waited: float) -> Problem:
+    hint = "Compare OPTIONS['pool'] with psycopg_pool's documentation, or remove it and set CONN_MAX_AGE."
+    if (context.application.settings_dict.get("OPTIONS") or {}).get("assume_role"):
+        hint = (
+            "Django sets assume_role for a new connection of a pool by asking the same pool for another one. Remove "
+            "assume_role and let the server do it: ALTER ROLE ... SET role = '...'."
+        )
+    message = f"the pool had no connection ready within {waited:.1f} s, though one without the pool works"
+    return Problem("login.failed", message, hint)
 
 
 def _tells_nothing(error: Exception) -> bool:
@@ -106,8 +122,14 @@ def _not_in(context: Context, error: Exception | None, token: Token | None, deta
     code = explanation.problem.code if explanation.problem else "login.failed"
     if token and code in _CODES_OF_TOO_LONG and _too_long_for_pgbouncer(context, token):
         explanation = explanation._replace(problem=_TOO_LONG)
-    shape = passwords.shape(context.wrapper.settings_dict) if code == "login.wrong_password" else ""
-    return _refused(explanation, detail, shape)
+    likely = _shape(context.wrapper.settings_dict.get("PASSWORD")) if code == "login.wrong_password" else ""
+    return _refused(explanation, detail, likely)
+
+
+def _shape(password: Any) -> str:
+    """Return a hint on the form of a password that is probably none, without its value; "" if it may be one."""
+    phrase, hint = passwords.judged(password) if password else ("", "")
+    return f"PASSWORD {phrase}. {hint}" if phrase else ""
 
 
 def _shown(token: Token) -> dict[str, object]:
@@ -152,6 +174,9 @@ def _refused(explanation: Explanation, detail: dict[str, Any], first: str = "") 
         hint = "These are the words of libpq or the server: search for them in PostgreSQL's documentation."
         return failed("login.failed", said, hint, **detail)
     hint = f"That means: {problem.message}. {problem.hint}"
+    if problem.code == "login.timeout":
+        # The steps above reached the server, so neither firewall nor network is to blame.
+        hint = _LATE_HINT
     return failed(problem.code, said, f"{first} {hint}".strip(), **detail)
 
 
