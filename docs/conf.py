@@ -18,9 +18,13 @@ exclude_patterns = ["_extensions"]
 # Headings get the anchors that they have in a repository's view of the same file.
 myst_heading_anchors = 3
 nitpicky = True
+# Blocks without a language are for a shell, or what a program prints.
+highlight_language = "text"
 
 html_theme = "furo"
 html_title = f"django-azpg {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False

@@ -1,7 +1,7 @@
 """Write the lists of ``docs/codes.md`` from the package's own: ``python scripts/write_codes.py [--check]``.
 
-Each code has a section. What stands between the two comments comes from ``errors/codes.py``, ``errors/causes.py`` and
-the engine's own words for a sample; the text below them is written by hand and kept. With ``--check`` nothing is
+Each code has a section. What stands above the comment comes from ``errors/codes.py``, ``errors/causes.py`` and the
+engine's own words for a sample; the text below it is written by hand and kept. With ``--check`` nothing is
 written: the exit status is 1 if the page is not what this would write, or if a section explains nothing.
 """
 
@@ -19,7 +19,7 @@ from django.conf import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "codes.md"
-BEGIN, END = "<!-- written by scripts/write_codes.py -->", "<!-- end of what is written -->"
+MARK = "<!-- above: written by scripts/write_codes.py; below: by hand -->"
 AZURE = {"ENGINE": "azpg_backend", "NAME": "app", "USER": "me", "HOST": "mydemoserver.postgres.database.azure.com"}
 POOLED = {"PORT": 6432, "DISABLE_SERVER_SIDE_CURSORS": True}
 # What brings a system check about. Those that need a file, another package or a pool are explained by hand.
@@ -69,12 +69,12 @@ def sections(page: str) -> dict[str, str]:
     found = {}
     for part in re.split(r"^##+ ", page, flags=re.MULTILINE)[1:]:
         heading, _, body = part.partition("\n")
-        found[heading.strip("`")] = re.sub(f"{BEGIN}.*?{END}", "", body, flags=re.DOTALL).strip()
+        found[heading.strip("`")] = body.rpartition(MARK)[2].strip()
     return found
 
 
 def section(name: str, generated: str, by_hand: Mapping[str, str]) -> str:
-    return f"### `{name}`\n\n{BEGIN}\n\n{generated}\n\n{END}\n\n{by_hand.get(name, '')}".rstrip()
+    return f"### `{name}`\n\n{generated}\n\n{MARK}\n\n{by_hand.get(name, '')}".rstrip()
 
 
 def of_code(code: str) -> str:

@@ -13,7 +13,7 @@ from demo_project.notes.forms import NoteForm
 from demo_project.notes.models import Note
 from demo_project.page.chain import path
 from demo_project.page.checked import Checked, check, last_check
-from demo_project.page.claims import claims
+from demo_project.page.claims import claims, verified
 from demo_project.page.drawing import NARROW, WIDE, draw
 
 SHOWN = 20
@@ -60,7 +60,7 @@ def _page(request: HttpRequest, form: NoteForm) -> HttpResponse:
 
 def what_was_checked(checked: Checked) -> dict[str, Any]:
     """Return the part of the page that the check alone decides."""
-    found, now = path(checked), datetime.now(timezone.utc)
+    found, made, now = path(checked), claims(checked), datetime.now(timezone.utc)
     return {
         "checked": checked,
         "report": checked.report,
@@ -69,7 +69,8 @@ def what_was_checked(checked: Checked) -> dict[str, Any]:
         "path": found,
         "leaf": found.certificates[0] if found.certificates else None,
         "root": found.certificates[-1] if checked.detail("certificate").get("root") else None,
-        "claims": claims(checked),
+        "claims": made,
+        "verified": verified(made),
         "drawings": [draw(found.certificates, shape, now) for shape in (WIDE, NARROW)],
     }
 

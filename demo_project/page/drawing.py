@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import zip_longest
 
 from demo_project.page.chain import ROOT, UNTRUSTED, Certificate, day
 
@@ -64,7 +65,14 @@ class Label:
 
 @dataclass(frozen=True)
 class Row:
-    """One certificate. Heights are pixels; bar_x and bar_width are percent, None if no bar can be drawn."""
+    """One certificate. Heights are pixels.
+
+    bar_x, bar_width: percent; None if no bar can be drawn.
+    state: "good", "bad" or "open".
+    left: words for the time that is left.
+    linked: height of the next node; None for the last.
+    link: "whole", or "broken" if one of the two ends is bad.
+    """
 
     certificate: Certificate
     node: int
@@ -77,10 +85,7 @@ class Row:
     state: str
     left: str
     linked: int | None
-
-    @property
-    def link(self) -> str:
-        return "broken" if self.state == "bad" else "whole"
+    link: str
 
     @property
     def root(self) -> bool:
@@ -119,8 +124,8 @@ def draw(certificates: Sequence[Certificate], shape: Shape, now: datetime) -> Dr
     days, last = _axis(certificates, now)
     axis = _Axis(shape, days)
     top, rows = 34, list[Row]()
-    for index, certificate in enumerate(certificates):
-        height, row = _row(certificate, top, axis, now, index + 1 == len(certificates))
+    for certificate, above in zip_longest(certificates, certificates[1:]):
+        height, row = _row(certificate, above, top, axis, now)
         rows.append(row)
         top += height
     return Drawing(shape, top, tuple(axis.labels(last)), tuple(rows), " ".join(_spoken(certificates, now)))
@@ -148,20 +153,24 @@ def _axis(certificates: Sequence[Certificate], now: datetime) -> tuple[int, str]
     return next((axis for axis in _AXES if longest <= axis[0]), _AXES[-1])
 
 
-def _row(certificate: Certificate, top: int, axis: _Axis, now: datetime, last: bool) -> tuple[int, Row]:
+def _row(certificate: Certificate, above: Certificate | None, top: int, axis: _Axis, now: datetime) -> tuple[int, Row]:
+    """Return how high a row is, and the row. above: the next certificate on the way to the root."""
     names = wrapped(certificate.name, axis.shape.columns)
     lines = tuple((top + 33 + _LINE * index, text) for index, text in enumerate(names))
     # Without a date there is no line for it.
     dates = lines[-1][0] + (20 if certificate.ends else 0)
     rail = top + 25 if axis.shape.beside else dates + 12
-    height = max(dates, rail + 26) - top + (8 if last else 34)
+    height = max(dates, rail + 26) - top + (34 if above else 8)
     state, left = standing(certificate, now)
     x = width = None
     if certificate.ends is not None:
         begin = axis.x((certificate.begins - now) / DAY if certificate.begins else 0)
         x, width = _percent(begin), _percent(max(axis.x((certificate.ends - now) / DAY) - begin, 1.5))
-    linked = None if last else top + height + 20
-    return height, Row(certificate, top + 20, lines, top + 12, dates, rail, x, width, state, left, linked)
+    linked = top + height + 20 if above else None
+    bad = state == "bad" or (above is not None and standing(above, now)[0] == "bad")
+    return height, Row(
+        certificate, top + 20, lines, top + 12, dates, rail, x, width, state, left, linked, "broken" if bad else "whole"
+    )
 
 
 def standing(certificate: Certificate, now: datetime) -> tuple[str, str]:

@@ -61,7 +61,8 @@ FOCUSED = """() => {
 }"""
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while playwright runs, Django takes this thread for an asynchronous one and refuses the ORM.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra: browser)")
     names = ("chromium", "chromium-browser", "google-chrome")

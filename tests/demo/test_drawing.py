@@ -106,6 +106,12 @@ def test_rows_follow_one_another(shape: Shape) -> None:
     assert drawing.height > max(max(row.dates, row.rail) for row in drawing.rows)
 
 
+def test_links_to_what_is_bad_are_broken() -> None:
+    links = [row.link for row in draw(path(checked(root=None)).certificates, WIDE, datetime.now(timezone.utc)).rows]
+    assert links[:3] == ["whole", "whole", "broken"]
+    assert {row.link for row in draw(path(checked()).certificates, WIDE, datetime.now(timezone.utc)).rows} == {"whole"}
+
+
 def test_spoken() -> None:
     said = draw(path(checked()).certificates, WIDE, datetime.now(timezone.utc)).spoken
     assert said.startswith(f"1. Server: {HOST}, valid until ")

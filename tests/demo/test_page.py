@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
-from urllib.request import HTTPCookieProcessor, build_opener, urlopen
+from urllib.request import HTTPCookieProcessor, Request, build_opener, urlopen
 
 import pytest
 from django.test import Client
@@ -72,6 +72,11 @@ class TestServed:
         assert re.findall(r'(?:src|href|action)="(?!#|/|data:)([^"]*)', page) == []
         assert "url(" not in page
 
+    def test_another_name_for_this_machine_is_refused(self, served: str) -> None:
+        """Else a site whose name comes to lead here could read the page."""
+        with pytest.raises(HTTPError, match="400"):
+            urlopen(Request(served, headers={"Host": "example.org"}), timeout=30)
+
     def test_a_note_is_written_and_escaped(self, served: str) -> None:
         browser = build_opener(HTTPCookieProcessor())
         page = browser.open(served, timeout=30).read().decode()
@@ -132,6 +137,22 @@ def test_a_hostile_certificate(show: Show) -> None:
 def test_what_was_verified(show: Show, result: Checked, statuses: list[str]) -> None:
     words = re.findall("Passed|Failed|Warning|Not decided", card(show(result, "a note"), "verified"))
     assert words == statuses
+
+
+def test_what_was_not_compared_is_not_called_verified(show: Show) -> None:
+    result = checked()
+    assert "Verified connection to" in show(result, "a note")
+    result.step("settings").update(status="warn", code="settings.verify_ca")
+    page = show(result, "a note")
+    assert "Verified connection" not in page and "not to verify everything" in page
+    assert "The server you named Not decided" in card(page, "verified")
+
+
+def test_what_was_verified_in_words(show: Show) -> None:
+    said = card(show(checked(), "a note"), "verified")
+    assert "TLSv1.3, TLS_AES_256_GCM_SHA384; nothing below TLSv1.2 is accepted." in said
+    assert "The chain ends in Global Root, the only trusted root." in said
+    assert re.search(r"Valid today Passed The server's certificate is valid until \d+ \w+ \d+\. The server", said)
 
 
 def test_a_note_that_is_refused_says_why(client: Client, show: Show) -> None:
