@@ -181,12 +181,14 @@ def _keyword_value(text: str) -> Said | None:
     if not pairs or not all(key in _KEYWORDS for key, _ in pairs):
         return None
     values = dict(pairs)
-    if any(";" in values.get(key, "") for key in ("host", "hostaddr", "port")) or not values.keys() & _PLACES:
+    if any(";" in values.get(key, "") for key in ("host", "hostaddr", "port")) or not any(
+        values.get(key) for key in _PLACES
+    ):
         return None
     return _said(pairs)
 
 
-_PLACES = frozenset({"host", "hostaddr", "service"})
+_PLACES = ("host", "hostaddr", "service")
 _PAIR = re.compile(
     r"\s*([^\s=]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)(?:[^\s\\]|\\.)*)?(?!\S))", re.DOTALL | re.ASCII
 )
@@ -228,6 +230,9 @@ def _dotnet(text: str) -> Said | None:
         elif key not in _TLS:
             ignored.append(" ".join(found[1].split()))
         position = found.end()
-    if "host" not in dict(pairs) or not all(re.fullmatch(r"[A-Za-z][\w ]{1,40}", each) for each in ignored):
+    # With a blank in it, the host is the rest of a libpq string that has a mistake.
+    if not re.fullmatch(r"[^\s=]+", dict(pairs).get("host", "")) or not all(
+        re.fullmatch(r"[A-Za-z][\w ]{1,40}", each) for each in ignored
+    ):
         return None
     return _said(pairs, ignored=ignored)
