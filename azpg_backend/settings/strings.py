@@ -106,7 +106,8 @@ def read(text: str) -> Said:
 
 
 def _said(pairs: Iterable[tuple[str, str]], postgis: bool = False, ignored: Iterable[str] = ()) -> Said:
-    values = {key: value for key, value in pairs if value and key not in _TLS}
+    # As for libpq, the last of several counts, an empty one too.
+    values = {key: value for key, value in dict(pairs).items() if value and key not in _TLS}
     return Said(values, postgis, tuple(ignored))
 
 
