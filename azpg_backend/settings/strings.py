@@ -198,7 +198,7 @@ _PAIR = re.compile(
 def keyword_values(text: str) -> list[tuple[str, str]]:
     """Return the pairs of a libpq keyword/value string, or [] if it is none (PostgreSQL's documentation, 32.1.1.1)."""
     pairs = []
-    position, end = 0, len(text.rstrip())
+    position, end = 0, len(text.rstrip(" \t\n\r\f\v"))
     while position < end:
         found = _PAIR.match(text, position)
         if not found:

@@ -94,6 +94,7 @@ PIECES = st.sampled_from(
 @example("host= dbname=x")
 @example("password=a'b host=x")
 @example("host== host=")
+@example("host== \xa0")
 def test_libpqs_own_form_is_read_as_libpq_reads_it(text: str) -> None:
     said = libpq_says(text)
     mine = keyword_values(text)
