@@ -246,12 +246,12 @@ def test_a_pause_of_15_s_is_survived(server: LocalPostgres, settings_for: Settin
 @needs_direct
 @pytest.mark.slow
 def test_slow_logins_are_made_once(server: LocalPostgres, settings_for: SettingsFor, connect: Connect) -> None:
-    """Each takes 4 s: no second one because the first was slow."""
+    """The first is quick and the others take 4 s: no login is made again because it was slow."""
     visitors: list[int] = []
 
     def behave(visitor: socket.socket) -> None:
         visitors.append(visitor.recv(1, socket.MSG_PEEK)[0])
-        time.sleep(4)
+        time.sleep(4 if len(visitors) > 1 else 0)
         servers.carry(visitor, server.port)
 
     with servers.listening(behave) as port:
