@@ -39,15 +39,15 @@ def test_a_wrong_password_is_raised_at_once(
     server: LocalPostgres, settings_for: SettingsFor, wrapper_of: Callable[[Settings], Any]
 ) -> None:
     wrapper = wrapper_of(pooled(settings_for(server, PASSWORD="not this one")))
-    assert seconds_until(wrapper, "password authentication failed") < 5
-    assert seconds_until(wrapper, "password authentication failed") < 5
+    assert seconds_until(wrapper, "password authentication failed") < 20
+    assert seconds_until(wrapper, "password authentication failed") < 20
 
 
 def test_a_wrong_certificate_is_raised_at_once(
     own_server: LocalPostgres, settings_for: SettingsFor, wrapper_of: Callable[[Settings], Any]
 ) -> None:
     own_server.use_chain(azure_chain(HOST))
-    assert seconds_until(wrapper_of(pooled(settings_for(own_server))), "certificate verify failed") < 5
+    assert seconds_until(wrapper_of(pooled(settings_for(own_server))), "certificate verify failed") < 20
 
 
 def test_exhaustion_is_named_with_figures(
