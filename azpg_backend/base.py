@@ -160,7 +160,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         return super().get_new_connection(params)
 
     def _door(self, call: Any) -> Door:
-        return Door(self.plan(), call, self.Database, tuple(explain.secrets_of(self.settings_dict)))
+        return Door(self.plan(), call, self.Database, functools.partial(explain.secrets_of, self.settings_dict))
 
     def _leads_to_a_standby(self, connection: Any) -> bool:
         return roles.in_recovery(connection) and self.plan().writes
