@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from os import getpid
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -29,7 +30,9 @@ class _ErrorWrapper(DatabaseErrorWrapper):
     wrapper: Any
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        if error is not None and roles.sqlstate_of(error) == roles.READ_ONLY:
+        if kind is None:
+            return
+        if roles.sqlstate_of(error) == roles.READ_ONLY:
             self.wrapper.leave_after_use = self.wrapper.plan().writes
         super().__exit__(kind, error, traceback)
 
@@ -69,7 +72,9 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
     @property
     def connection(self) -> Any:
         """The driver's connection, if it belongs to this process."""
-        memory.leave_parent()
+        # Asked several times for each query, so the call is spared.
+        if memory.owner != getpid():
+            memory.leave_parent()
         return self._connection
 
     @connection.setter

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import socket
 import sys
@@ -51,5 +50,5 @@ def retransmit_evenly(connection: Any) -> None:
     if sys.platform != "linux":
         return
     # A driver raises an error of its own if the connection has ended meanwhile; the first query will tell.
-    with contextlib.suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as end:
+    with contextlib.suppress(Exception), socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as end:
         end.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, _LONGEST_PAUSE_MS)

@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
-_owner = os.getpid()
+owner = os.getpid()
 # The process that is giving up its parent's values at this moment.
 _leaving = 0
 # One for each process: a lock that another thread held while this process was forked stays locked for ever.
@@ -75,16 +75,16 @@ def leave_parent() -> None:
     Other threads of the child wait until that is done.
     """
     process = os.getpid()
-    if _owner == process:
+    if owner == process:
         return
     with _locks.setdefault(process, threading.RLock()):
         # What is given up may call this again, in the same thread.
-        if process not in (_owner, _leaving):
+        if process not in (owner, _leaving):
             _leave_parent(process)
 
 
 def _leave_parent(process: int) -> None:
-    global _owner, _leaving
+    global owner, _leaving
     _leaving = process
     try:
         for owned in list(_owned):
@@ -92,7 +92,7 @@ def _leave_parent(process: int) -> None:
         for each in _all:
             each._inherit()
     finally:
-        _owner, _leaving = process, 0
+        owner, _leaving = process, 0
 
 
 def forget() -> None:

@@ -124,7 +124,7 @@ def in_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a fork without Python's hooks leaves behind. What this process really owns, with its threads, goes on."""
     monkeypatch.setattr(memory, "_owned", weakref.WeakSet())
     monkeypatch.setattr(memory, "_all", [])
-    monkeypatch.setattr(memory, "_owner", os.getpid() + 1)
+    monkeypatch.setattr(memory, "owner", os.getpid() + 1)
 
 
 def test_a_second_thread_of_a_child_waits_until_the_parent_is_left(in_a_child: None) -> None:
@@ -155,7 +155,7 @@ def test_a_lock_that_the_parent_held_does_not_stop_a_child(in_a_child: None, mon
     thread.join()
     monkeypatch.setattr(memory, "_locks", {os.getpid() + 1: held})
     memory.leave_parent()
-    assert memory._owner == os.getpid()
+    assert memory.owner == os.getpid()
 
 
 # Secrets
