@@ -118,9 +118,9 @@ class Azure:
         return [str(row["properties"]["virtualNetwork"]["id"]) for row in rows]
 
     def storage_percent(self, server: ResourceId) -> float | None:
-        """Return how full the storage was at the last of the hour's measurements, or None if there is none."""
+        """Return how full the storage was when it was last measured within the hour, or None if it was not."""
         path = f"{server}/providers/Microsoft.Insights/metrics?api-version={_METRICS}"
-        body = self._get(f"{path}&metricnames=storage_percent&aggregation=Maximum&interval=PT5M&timespan=PT1H")
+        body = self._get(f"{path}&metricnames=storage_percent&aggregation=Maximum&interval=PT5M")
         series = [each for metric in body["value"] for each in metric["timeseries"]]
         figures = [row["maximum"] for each in series for row in each["data"] if row.get("maximum") is not None]
         return float(figures[-1]) if figures else None

@@ -17,6 +17,7 @@ from azpg_backend.diagnosis.selection import Selection
 from azpg_backend.diagnosis.steps import dns, tcp
 from azpg_backend.process import memory
 from tests.support import arm as stand_in
+from tests.support import azure_document as document
 from tests.support.arm import Arm
 from tests.support.https import certified
 from tests.support.standins import HEADER, Issuer, serving
@@ -118,3 +119,23 @@ def azure_step(azure_report: Callable[..., DatabaseReport]) -> Callable[..., Ste
         return azure_report(settings, **options).steps[-1]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def rows(request: pytest.FixtureRequest) -> Iterator[dict[str, tuple[str, str, str]]]:
+    """The rows of the table of faults, written into docs/azure.md at the end if that is asked for."""
+    met: dict[str, tuple[str, str, str]] = {}
+    yield met
+    if met and request.config.getoption("--write-scenarios"):
+        document.write(met)
+
+
+@pytest.fixture
+def record_row(rows: dict[str, tuple[str, str, str]]) -> Callable[[str, str, DatabaseReport], None]:
+    """Return a function that notes a fault, what the rest of the check says of it, and what Azure does."""
+
+    def record(name: str, before: str, report: DatabaseReport) -> None:
+        step = report.steps[-1]
+        rows[name] = (before, step.code, step.message)
+
+    return record
