@@ -28,6 +28,7 @@ class Server:
     public: whether public access is on.
     role: Primary, AsyncReplica, GeoAsyncReplica or None.
     source: resource id of the server that it replicates; "" for a primary.
+    administrator: the role that was named when the server was made.
     window: the maintenance window in words; "" if Azure chooses.
     """
 
@@ -46,6 +47,7 @@ class Server:
     password: bool = True
     role: str = "Primary"
     source: str = ""
+    administrator: str = ""
     window: str = ""
     storage_gb: int = 0
     auto_grow: bool = False

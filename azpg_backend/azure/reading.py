@@ -54,6 +54,7 @@ def server(model: Any) -> Server:
         password=_text(auth and auth.password_auth) != "Disabled",
         role=_text(properties.replication_role) or "Primary",
         source=_text(properties.source_server_resource_id),
+        administrator=_text(properties.administrator_login),
         window=_window(window),
         storage_gb=int((storage and storage.storage_size_gb) or 0),
         auto_grow=_text(storage and storage.auto_grow) == "Enabled",
@@ -99,7 +100,8 @@ def _parameters(azure: Any, server: Server) -> dict[str, Parameter]:
     }
 
 
-def _administrators(azure: Any, server: Server) -> tuple[str, ...]:
+def administrators(azure: Any, server: Server) -> tuple[str, ...]:
+    """Return the names of a server's Microsoft Entra administrators."""
     models = _items(azure, server, "administrators_microsoft_entra")
     return tuple(_text(each.properties.principal_name or each.properties.object_id) for each in models)
 
@@ -135,7 +137,7 @@ def _links(azure: Any, server: Server) -> tuple[str, ...]:
 PARTS = (
     Part("rules", f"{_PREFIX}/firewallRules/read", _rules, lambda server: not server.subnet),
     Part("parameters", f"{_PREFIX}/configurations/read", _parameters),
-    Part("administrators", f"{_PREFIX}/administrators/read", _administrators, lambda server: server.entra),
+    Part("administrators", f"{_PREFIX}/administrators/read", administrators, lambda server: server.entra),
     Part("replicas", f"{_PREFIX}/replicas/read", _replicas, lambda server: not server.source),
     Part("virtual_endpoints", f"{_PREFIX}/virtualEndpoints/read", virtual_endpoints),
     Part("events", f"{_PREFIX}/maintenanceEvents/read", _events),
