@@ -16,7 +16,8 @@ SECRET_KEY = secrets.token_urlsafe(32)
 DEBUG = True
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 INSTALLED_APPS = ["azpg_backend", "demo_project.notes", "django.contrib.staticfiles"]
-MIDDLEWARE = ["django.middleware.csrf.CsrfViewMiddleware"]
+# CommonMiddleware holds every request to ALLOWED_HOSTS.
+MIDDLEWARE = ["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"]
 ROOT_URLCONF = "demo_project.urls"
 WSGI_APPLICATION = "demo_project.wsgi.application"
 STATIC_URL = "static/"

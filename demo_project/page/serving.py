@@ -86,6 +86,6 @@ def serve(server: ThreadedWSGIServer) -> None:
     if not here.local:
         # A stranger's request may fail, but gets no traceback.
         settings.DEBUG = False
-    settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, "*" if here.everywhere else here.host]
+    settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, "*" if here.everywhere else str(here).rpartition(":")[0]]
     server.set_app(get_wsgi_application())
     server.serve_forever()

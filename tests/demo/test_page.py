@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
-from urllib.request import HTTPCookieProcessor, build_opener, urlopen
+from urllib.request import HTTPCookieProcessor, Request, build_opener, urlopen
 
 import pytest
 from django.test import Client
@@ -71,6 +71,11 @@ class TestServed:
         assert "<script" not in page
         assert re.findall(r'(?:src|href|action)="(?!#|/|data:)([^"]*)', page) == []
         assert "url(" not in page
+
+    def test_another_name_for_this_machine_is_refused(self, served: str) -> None:
+        """Else a site whose name comes to lead here could read the page."""
+        with pytest.raises(HTTPError, match="400"):
+            urlopen(Request(served, headers={"Host": "example.org"}), timeout=30)
 
     def test_a_note_is_written_and_escaped(self, served: str) -> None:
         browser = build_opener(HTTPCookieProcessor())
