@@ -23,7 +23,6 @@ from tests.support.settings import SettingsFor
 DOCUMENT = Path(__file__).parents[2] / "docs" / "azure.md"
 UNKNOWN = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 DISABLED = {"public_network_access": "Disabled"}
-MAYBE = "the rest of the check sees nothing"
 
 
 class Fault(NamedTuple):

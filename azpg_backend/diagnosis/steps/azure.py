@@ -255,8 +255,13 @@ def _needs_azure_host(context: Context) -> str:
     if not context.remote:
         return "there is no host to look at"
     host = _endpoint(context).host
-    known = context.plan.options.resource_id or hosts.cloud_of(host)
-    return "" if known else f"{host} is no name of Azure's; set OPTIONS['azpg']['resource_id']"
+    cloud = hosts.cloud_of(host)
+    if context.plan.options.resource_id:
+        return ""
+    if cloud is None:
+        return f"{host or 'an address'} is no name of Azure's; set OPTIONS['azpg']['resource_id']"
+    # HorizonDB has another management API.
+    return "" if cloud.suffix.startswith(".postgres.") else f"{host} is no flexible server"
 
 
 STEP = Step("azure", run, late="azure.timeout", surprise="azure.unreachable", needs=(_needs_azure_host,))
