@@ -257,6 +257,16 @@ def test_what_a_working_login_does_not_tell(
     record_row(name, "", report)
 
 
+def test_what_works_is_no_worse_than_a_warning(
+    arm: Arm, azure_report: Callable[..., DatabaseReport], server: LocalPostgres, settings_for: SettingsFor
+) -> None:
+    """The alias logs in and writes, so it is no replica, whatever Azure says at this moment."""
+    arm.set(replication_role=standin.member("ReplicationRole", "ASYNC_REPLICA"), state="Updating")
+    arm.lists["firewallRules"] = []
+    step = azure_report(settings_for(server)).steps[-1]
+    assert (step.status.value, [each.code for each in step.problems]) == ("warn", ["azure.replica"])
+
+
 def generated(title: str) -> str:
     found = re.search(rf"<!-- written by the tests: {title} -->\n(.*?)<!-- end -->", DOCUMENT.read_text("utf-8"), re.S)
     assert found is not None
