@@ -18,7 +18,15 @@ def not_installed(error: ImportError) -> Problem:
 
 
 def no_token(words: str, hint: str) -> Problem:
-    return _warning("azure.no_token", f"Azure was not asked: no token for its management API: {words}", hint)
+    """Return the problem in one line: azure-identity lists a dozen credentials that it tried.
+
+    words: a credential's own.
+    """
+    if len(words) > _LONGEST:
+        words = words.partition(". ")[0].removesuffix(".")
+        words = words.partition(" Attempted credentials:")[0].rstrip(".")
+    message = f"Azure was not asked: no token for its management API: {redact.printable(words, _LONGEST)}"
+    return _warning("azure.no_token", message, hint)
 
 
 def late(seconds: float, doing: str) -> Problem:

@@ -166,6 +166,19 @@ def test_no_token(arm: Arm, issuer: Issuer, azure_step: Step, known: dict[str, A
     assert arm.requests == []
 
 
+def test_a_dozen_credentials_in_vain_are_one_line(
+    arm: Arm, azure_step: Step, known: dict[str, Any], network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("IDENTITY_ENDPOINT")
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "dev")
+    monkeypatch.setenv("PATH", "")
+    step = azure_step(known)
+    assert (step.status, step.code) == (Status.WARN, "azure.no_token")
+    assert len(step.message) < 200
+    assert "az login" in (step.hint or "")
+    assert "AzureCliCredential" in step.detail["credential_said"]
+
+
 def test_a_token_that_never_comes(
     arm: Arm, issuer: Issuer, azure_step: Step, known: dict[str, Any], network: Any
 ) -> None:

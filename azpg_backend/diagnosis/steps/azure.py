@@ -28,15 +28,23 @@ if TYPE_CHECKING:
     from azpg_backend.azure.client import Azure
 
 T = TypeVar("T")
+_SIGN_IN = (
+    "On Azure assign an identity to the host, with the role Reader on the server; on your own machine: az login. "
+    "--format json has all that the credential said."
+)
 _OWN_ADDRESS = re.compile(r'(?:no pg_hba\.conf entry|pg_hba\.conf rejects connection) for host "([0-9a-fA-F.:]+)"')
 
 
 class _Unknown(Exception):
-    """Azure did not tell. The problem says why."""
+    """Azure did not tell. The problem says why.
 
-    def __init__(self, problem: Problem) -> None:
+    said: a credential's own words, which may be long; "" if it said nothing.
+    """
+
+    def __init__(self, problem: Problem, said: str = "") -> None:
         super().__init__(problem.message)
         self.problem = problem
+        self.detail = {"credential_said": said} if said else {}
 
 
 def run(context: Context) -> StepResult:
@@ -44,7 +52,7 @@ def run(context: Context) -> StepResult:
         # The step's own limit is longer: what waits here knows better words for it.
         known, unread = _ask(context, context.deadline())
     except _Unknown as error:
-        return from_problems([error.problem])
+        return from_problems([error.problem], **error.detail)
     seen = _seen(context, _endpoint(context))
     problems = network.problems(known, seen) + service.problems(known, seen)
     if seen.logged_in:
@@ -82,15 +90,16 @@ def _ask(context: Context, deadline: Deadline) -> tuple[Known, list[Problem]]:
 
 def _token(context: Context, place: Place, deadline: Deadline) -> Token:
     source = dataclasses.replace(login.source_of(context.plan), scope=place.scope)
+    said = ""
     try:
         return Task(lambda: login.fetch_once(source), "azpg-check-token").result(deadline.left())
     except TimeoutError:
         words, hint = f"no answer within {context.timeout:g} s", "Raise --timeout, or set AZURE_TOKEN_CREDENTIALS."
         problem = refusals.no_token(words, hint)
     except (TokenError, ImproperlyConfigured) as error:
-        explanation = explain.of_token(str(error)).problem
-        problem = refusals.no_token(str(error), explanation.hint if explanation else "")
-    raise _Unknown(problem)
+        problem = refusals.no_token(str(error), _SIGN_IN)
+        said = str(error)
+    raise _Unknown(problem, said)
 
 
 class _Asking:
