@@ -50,12 +50,12 @@ SAMPLES: Mapping[str, Mapping[str, Any]] = {
 
 def written(page: str) -> str:
     """Return the page with every list as the package has it now, in the package's order."""
-    from azpg_backend.errors.codes import CHECKS, STEPS, step_codes
+    from azpg_backend.errors.codes import ALL_STEPS, CHECKS, step_codes
 
     introduction = page.partition("\n## ")[0].rstrip()
     by_hand = sections(page)
     parts = [introduction]
-    for step in STEPS:
+    for step in ALL_STEPS:
         parts.append(f"## Step: {step}")
         parts += [section(code, of_code(code), by_hand) for code in step_codes(step)]
     parts.append("## System checks")

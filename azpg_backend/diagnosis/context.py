@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from azpg_backend.base import DatabaseWrapper
     from azpg_backend.diagnosis.ca_files import Roots
     from azpg_backend.diagnosis.handshake import Handshake
+    from azpg_backend.diagnosis.report import StepResult
     from azpg_backend.plan.hosts import Endpoint
 
 # Seconds for leaving.
@@ -38,6 +40,7 @@ class Context:
     logged_in: whether the login step passed, or failed only for the application's pool.
     session_error: what failed right after logging in.
     pool_problem: why the application can't connect although a connection without its pool works.
+    results: of the steps so far, by name.
     """
 
     application: DatabaseWrapper
@@ -53,6 +56,7 @@ class Context:
     logged_in: bool = False
     session_error: Exception | None = None
     pool_problem: Problem | None = None
+    results: Mapping[str, StepResult] = field(default_factory=dict)
 
     def deadline(self) -> Deadline:
         return Deadline(self.timeout)

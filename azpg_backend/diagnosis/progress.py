@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from azpg_backend.diagnosis.report import STEPS, StepResult
+from azpg_backend.errors.codes import AZURE
 
 # Back to the first column, and erase the line (ECMA-48, EL).
 _ERASE = "\r\x1b[2K"
@@ -16,19 +17,21 @@ class Progress:
     """Shows the step that each alias is at. Called from the threads of all aliases.
 
     write: puts a text on the terminal at once, without a newline.
+    azure: whether the step azure is the last.
     """
 
-    def __init__(self, write: Callable[[str], None], aliases: Iterable[str]) -> None:
+    def __init__(self, write: Callable[[str], None], aliases: Iterable[str], *, azure: bool = False) -> None:
         self._write = write
         self._lock = threading.Lock()
+        self._steps = (*STEPS, AZURE) if azure else STEPS
         self._running = dict.fromkeys(aliases, STEPS[0])
         self._show()
 
     def __call__(self, alias: str, result: StepResult) -> None:
         with self._lock:
-            following = STEPS.index(result.step) + 1
-            if following < len(STEPS):
-                self._running[alias] = STEPS[following]
+            following = self._steps.index(result.step) + 1
+            if following < len(self._steps):
+                self._running[alias] = self._steps[following]
             else:
                 self._running.pop(alias, None)
             self._show()

@@ -81,7 +81,7 @@ def skipped(step: str, why: str) -> StepResult:
 
 @dataclass(frozen=True)
 class DatabaseReport:
-    """The eight steps of one alias.
+    """The steps of one alias.
 
     psql: the command that connects in the same way, without any secret.
     duration_ms: milliseconds for the whole.

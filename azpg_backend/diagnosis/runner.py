@@ -41,7 +41,7 @@ class Diagnosis:
         progress: Progress,
         selection: Selection = EVERYTHING,
     ) -> None:
-        self.limit = len(steps.ALL) * (timeout + GRACE) + CLOSING
+        self.limit = len(steps.chosen(selection.azure)) * (timeout + GRACE) + CLOSING
         self._end = time.monotonic() + self.limit
         self._aliases = [_Alias(wrapper, roots, timeout, progress, selection) for wrapper in wrappers]
         self._tasks = [Task(each.run, f"azpg-check-{each.alias}") for each in self._aliases]
@@ -78,6 +78,7 @@ class _Alias:
         self.alias = wrapper.alias
         self._progress = progress
         self._selection = selection
+        self._steps = steps.chosen(selection.azure)
         self._started = time.monotonic()
         self._seconds: float | None = None
         self._results: dict[str, StepResult] = {}
@@ -92,12 +93,12 @@ class _Alias:
                 "A value in this alias has a form that can't be read: compare it with Django's documentation.",
             )
         else:
-            self._context = Context(wrapper, copy, plan, timeout, roots)
+            self._context = Context(wrapper, copy, plan, timeout, roots, results=self._results)
 
     def run(self) -> None:
         if self._context is not None:
             try:
-                for step in steps.ALL[: self._selection.last + 1]:
+                for step in self._steps[: self._selection.last + 1]:
                     why = step.missing(self._context)
                     result = skipped(step.name, why) if why else _bounded(step, self._context)
                     self._results[step.name] = result
@@ -110,7 +111,7 @@ class _Alias:
         seconds = time.monotonic() - self._started if self._seconds is None else self._seconds
         results = dict(self._results)
         why = "needs settings" if self._context is None else "not reached"
-        rows = [results.get(step.name, skipped(step.name, why)) for step in steps.ALL]
+        rows = [results.get(step.name, skipped(step.name, why)) for step in self._steps]
         plan = self._context.plan if self._context else None
         endpoints = plan.endpoints if plan else ()
         return DatabaseReport(

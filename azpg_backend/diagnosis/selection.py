@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from azpg_backend.diagnosis.report import Status, StepResult, from_problems, skipped
-from azpg_backend.errors.codes import STEP_CODES, STEPS
+from azpg_backend.errors.codes import ALL_STEPS, STEP_CODES
 
 _TROUBLE = {Status.WARN, Status.FAIL}
 
 
 def unknown(names: Iterable[str]) -> list[str]:
     """Return those that are neither a step nor a code."""
-    return [name for name in names if name not in STEPS and name not in STEP_CODES]
+    return [name for name in names if name not in ALL_STEPS and name not in STEP_CODES]
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,19 @@ class Selection:
     only: steps or codes; empty for all. The steps that they need run as well, and show if they are why a step could
         not run.
     ignore: steps or codes that never count.
+    azure: whether Azure itself is asked, which is the last step.
     """
 
     only: frozenset[str] = frozenset()
     ignore: frozenset[str] = frozenset()
+    azure: bool = False
 
     @property
     def last(self) -> int:
         """The number of the last step to run."""
-        return max((number for number, step in enumerate(STEPS) if self._wants_step(step)), default=len(STEPS) - 1)
+        return max(
+            (number for number, step in enumerate(ALL_STEPS) if self._wants_step(step)), default=len(ALL_STEPS) - 1
+        )
 
     def judged(self, results: Sequence[StepResult]) -> tuple[StepResult, ...]:
         """Return the results with what does not count turned into a skip."""

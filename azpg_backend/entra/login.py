@@ -120,6 +120,11 @@ class _Fetcher:
         return credential.get_token(scope)
 
 
+def fetch_once(source: Source) -> Token:
+    """Return a token that is neither kept nor renewed. Raises TokenError or ImproperlyConfigured."""
+    return _Fetcher(source)(False)
+
+
 def _newer_than_now() -> str:
     """Return the claims by which a service asks for a new token; they make credentials pass their cache by."""
     return f'{{"access_token":{{"nbf":{{"essential":true,"value":"{int(time.time())}"}}}}}}'

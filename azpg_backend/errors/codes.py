@@ -63,9 +63,40 @@ STEP_CODES: Mapping[str, str] = {
     "session.unsupported_version": "the server is older than Django supports",
     "session.failed": "the first query failed",
     "session.timeout": "the server logged in and then answered no query",
+    "azure.not_installed": "the extra [azure] is not installed",
+    "azure.no_token": "the identity got no token for Azure's management API",
+    "azure.forbidden": "the identity may not read the server's resource",
+    "azure.unreachable": "Azure's management API gave no usable answer",
+    "azure.timeout": "Azure's management API took too long",
+    "azure.not_found": "the identity can read no server with this name",
+    "azure.incomplete": "a part of the server's resource could not be read",
+    "azure.stopped": "the server is stopped",
+    "azure.not_ready": "the server is starting, updating or in another state that takes no logins",
+    "azure.no_firewall_rule": "no firewall rule lets anybody in",
+    "azure.other_firewall_rule": "the firewall rules let in other addresses than this machine's",
+    "azure.public_access_off": "public access is off, and there is no private endpoint",
+    "azure.private_endpoint": "no private endpoint is approved",
+    "azure.zone_not_linked": "this machine's network does not use the server's private DNS zone",
+    "azure.route": "the server is ready, its network settings fit, and packets get lost on the way",
+    "azure.pgbouncer_off": "HOST's port is PgBouncer's, which is off",
+    "azure.pgbouncer_burstable": "HOST's port is PgBouncer's, which the Burstable tier does not have",
+    "azure.extension_not_allowed": "azure.extensions lacks an extension that migrations create",
+    "azure.transport": "the server also takes connections without TLS, or no TLS version in common",
+    "azure.max_connections": "the pool may open more connections than the server has",
+    "azure.pending_restart": "a server parameter waits for a restart",
+    "azure.entra_off": "the alias logs in with Microsoft Entra, which the server does not take",
+    "azure.password_off": "the alias logs in with a password, which the server does not take",
+    "azure.no_entra_admin": "the server has no Microsoft Entra administrator",
+    "azure.standby": "high availability is on and the standby is not healthy",
+    "azure.replica": "the alias writes and its server is a read replica, or a replica is broken",
+    "azure.maintenance": "maintenance is under way, or comes within two days",
+    "azure.storage_full": "the storage is full or nearly so, which makes the server read-only",
 }
-# The steps of the check, in the order in which they run.
-STEPS = tuple(dict.fromkeys(code.partition(".")[0] for code in STEP_CODES))
+# The step that runs only if it is asked for: --azure.
+AZURE = "azure"
+ALL_STEPS = tuple(dict.fromkeys(code.partition(".")[0] for code in STEP_CODES))
+# The steps of every check, in the order in which they run.
+STEPS = tuple(step for step in ALL_STEPS if step != AZURE)
 
 
 class Check(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from azpg_backend.plan import texts
+from azpg_backend.plan import resource_id, texts
 
 AUTH_METHODS = ("password", "entra")
 
@@ -31,6 +31,7 @@ class Options:
     scope: OAuth scope of the token; "" for the one of the host's cloud.
     connect_retry_seconds: how long to go on trying while the server restarts, in seconds; 0 turns retrying off.
     plaintext_on_loopback: do without TLS if every host is a loopback address or a socket directory.
+    resource_id: of the server in Azure, for ``azpg_check --azure``; "" to look for it by its host name.
     """
 
     auth: str = "password"
@@ -41,6 +42,7 @@ class Options:
     # suite without its server, does not hang. A worker or a migration that should sit out a failover wants 120.
     connect_retry_seconds: float = 5.0
     plaintext_on_loopback: bool = False
+    resource_id: str = ""
 
 
 def names() -> list[str]:
@@ -82,6 +84,8 @@ def _check(key: str, value: Any) -> None:
         raise InvalidOption(key, f"is {texts.shown(value)}", "Use a number of seconds from 0 (no retrying) to 3600.")
     if key == "scope":
         _check_scope(value)
+    if key == "resource_id":
+        _check_resource_id(value)
     if key == "credential_kwargs" and not isinstance(value, Mapping):
         raise InvalidOption(key, f"is {type(value).__name__}, not a dict", "Write a dict of keyword arguments.")
     if key == "credential" and not (
@@ -102,3 +106,14 @@ def _check_scope(value: Any) -> None:
         raise InvalidOption("scope", "holds a login, a password or a key (not shown)", remedy)
     if unseen := texts.invisible(value):
         raise InvalidOption("scope", f"is {texts.shown(value)}: there is {unseen}", remedy)
+
+
+def _check_resource_id(value: Any) -> None:
+    text = texts.plain(value)
+    if text == "":
+        return
+    try:
+        resource_id.parse(text if isinstance(text, str) else "")
+    except ValueError:
+        remedy = f"Copy it from the server's page Properties in the Azure portal: {resource_id.EXAMPLE}."
+        raise InvalidOption("resource_id", f"is {texts.shown(value)}", remedy) from None

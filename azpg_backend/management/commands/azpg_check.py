@@ -21,7 +21,7 @@ from azpg_backend.diagnosis.progress import Progress, no_progress
 from azpg_backend.diagnosis.report import DatabaseReport, Status
 from azpg_backend.diagnosis.runner import Diagnosis
 from azpg_backend.diagnosis.selection import Selection
-from azpg_backend.errors.codes import STEP_CODES
+from azpg_backend.errors.codes import AZURE, STEP_CODES
 
 USAGE_ERROR = 2
 # As a shell reports a program that SIGINT ended.
@@ -38,6 +38,7 @@ examples:
   manage.py azpg_check --ca-file azure.pem     also write the CA roots, for psql or pgAdmin
   manage.py azpg_check --wait 120              until the server is ready, as in an init container
   manage.py azpg_check --ignore ca.root_missing --fail-level WARNING
+  manage.py azpg_check --azure                 also ask Azure: state, firewall, parameters, storage
   manage.py azpg_check --list-codes            every code, and what it means
 
 exit status:
@@ -65,6 +66,7 @@ class Command(BaseCommand):
         add = parser.add_argument
         add("aliases", nargs="*", metavar="ALIAS", help="Aliases of DATABASES; default: all of them.")
         add("--format", choices=["text", "json"], default="text", help="Default: text.")
+        add("--azure", action="store_true", help="Also ask Azure itself, read-only (extra [azure], role Reader).")
         add("--list-codes", action="store_true", help="Print every code with its meaning, and check nothing.")
         _add_files(parser)
         _add_times(parser)
@@ -172,7 +174,8 @@ class _Check:
 
     def _begin(self) -> Diagnosis:
         if self._text and self._options["verbosity"] and self._out.stdout.isatty():
-            self._progress = Progress(self._out.write_at_once, [wrapper.alias for wrapper in self._wrappers])
+            aliases = [wrapper.alias for wrapper in self._wrappers]
+            self._progress = Progress(self._out.write_at_once, aliases, azure=self._selection.azure)
         progress = self._progress or no_progress
         return Diagnosis(self._wrappers, self._roots, self._options["timeout"], progress, self._selection)
 
@@ -284,7 +287,10 @@ def _selection(options: dict[str, Any]) -> Selection:
                 f"--{flag}: {strange[0]!r} is neither a step nor a code. See manage.py azpg_check --list-codes.",
                 returncode=USAGE_ERROR,
             )
-    return Selection(frozenset(options["only"]), frozenset(options["ignore"]))
+    only = frozenset(options["only"])
+    if not options["azure"] and any(name.partition(".")[0] == AZURE for name in only):
+        raise CommandError("--only azure needs --azure.", returncode=USAGE_ERROR)
+    return Selection(only, frozenset(options["ignore"]), options["azure"])
 
 
 def _wrappers(aliases: Sequence[str]) -> list[DatabaseWrapper]:
