@@ -23,7 +23,7 @@ from azpg_backend.errors.explain import Explanation
 from azpg_backend.errors.redact import Secret
 from azpg_backend.process import memory
 from tests.support.drivers import Driver, Quiet
-from tests.support.plans import planned
+from tests.support.plans import planned, planned_settings
 
 DOWN = Explanation("Connection refused", None)
 
@@ -198,10 +198,6 @@ def test_every_secret_in_options_is_hidden_from_reporters(connect: Any, keyword:
     wrapper = connect({**planned_settings(), "OPTIONS": {keyword: "gfa7Kq!z"}})
     assert "gfa7Kq!z" not in repr(wrapper.get_connection_params())
     assert wrapper.get_connection_params()[keyword] == "gfa7Kq!z"
-
-
-def planned_settings() -> dict[str, Any]:
-    return {"ENGINE": "azpg_backend", "NAME": "app", "USER": "app", "HOST": "demo.postgres.database.azure.com"}
 
 
 def test_the_engine_s_own_keys_and_another_package_s_are_not_for_the_driver(connect: Any) -> None:

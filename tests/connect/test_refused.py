@@ -17,7 +17,7 @@ from django.views.debug import ExceptionReporter
 
 from azpg_backend.errors import redact
 from demo_project.localpg import LocalPostgres
-from tests.connect.test_internals import planned_settings
+from tests.support.plans import planned_settings
 from tests.support.settings import Settings, SettingsFor, entra_settings_at
 
 Connect = Callable[..., Any]

@@ -10,6 +10,11 @@ from azpg_backend.plan.decision import Plan, decide
 HOST = "mydemoserver.postgres.database.azure.com"
 
 
+def planned_settings() -> dict[str, Any]:
+    """Return settings for a server that nobody connects to."""
+    return {"ENGINE": "azpg_backend", "NAME": "app", "USER": "app", "HOST": "demo.postgres.database.azure.com"}
+
+
 def planned(options: Any = None, environ: Mapping[str, str] | None = None, **changes: Any) -> Plan:
     """Decide for good settings with changes."""
     given = {
