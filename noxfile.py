@@ -30,7 +30,18 @@ MATRIX = (
 SUITES = (("3.10", "5.2", "psycopg2"), ("3.13", "6.1", "psycopg3"))
 EXTRAS = {"psycopg2": "", "psycopg3": ",psycopg"}
 
-nox.options.sessions = ["lint", "types", "docs", "wheel", "tests", "oldest", "coverage", "django_suite", "benchmarks"]
+nox.options.sessions = [
+    "lint",
+    "types",
+    "docs",
+    "wheel",
+    "tests",
+    "oldest",
+    "servers",
+    "coverage",
+    "django_suite",
+    "benchmarks",
+]
 nox.options.error_on_missing_interpreters = False
 
 
@@ -160,6 +171,20 @@ def django_suite(session: nox.Session, django: str, driver: str) -> None:
     session.install(f"{built_wheel()}[test{EXTRAS[driver]}]", f"Django=={django}.*")
     away_from_the_checkout(session)
     session.run("python", "-m", "tests.django_suite.run", *session.posargs)
+
+
+@nox.session
+def servers(session: nox.Session) -> None:
+    """Real uWSGI, gunicorn, uvicorn and daphne; django-tenants across forks; what sentry-sdk would send."""
+    session.install(f"{built_wheel()}[test,psycopg,servers]")
+    away_from_the_checkout(session)
+    files = (
+        "connect/test_app_servers.py",
+        "entra/test_app_servers.py",
+        "connect/test_forks.py",
+        "connect/test_refused.py",
+    )
+    run_tests(session, *(f"tests/{file}" for file in files))
 
 
 @nox.session
