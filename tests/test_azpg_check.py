@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from io import StringIO
@@ -18,7 +20,8 @@ from django.core.management import CommandError, call_command
 
 from azpg_backend import trust
 from azpg_backend.errors.codes import STEP_CODES, STEPS
-from demo_project.localpg import LocalPostgres
+from demo_project.localpg import Authority, LocalPostgres
+from demo_project.localpg.certificates import Profile
 from tests.support import servers
 from tests.support.official import Official, sending
 from tests.support.settings import HOST, PASSWORD, SettingsFor
@@ -334,3 +337,235 @@ def test_a_terminal_shows_what_is_waited_for(databases: Databases, good: dict[st
     # The line is erased before the report is printed.
     assert seen.rindex("\r\x1b[2K") < seen.index("settings     ")
     assert "Checking" not in azpg_check("--offline")[1]
+
+
+# What it says, however it ends
+
+
+def program(tmp_path: Path, body: str, *arguments: str, **environ: str) -> subprocess.Popen[bytes]:
+    """Start azpg_check after some preparation, as a program of its own."""
+    path = tmp_path / "program.py"
+    path.write_text(
+        f"{body}\nimport sys\nsys.argv = ['manage.py', 'azpg_check', *{list(arguments)!r}]\n"
+        "from django.core.management import execute_from_command_line\nexecute_from_command_line(sys.argv)\n"
+    )
+    return subprocess.Popen(
+        [sys.executable, path],
+        cwd=Path(__file__).parent.parent,
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "demo_project.settings",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "AZURE_POSTGRESQL_HOST": HOST,
+            **environ,
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+NEVER_RESOLVED = (
+    "import signal, socket, sys, time\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "def wait(*a, **k):\n"
+    "    sys.stderr.write('waiting\\n')\n"
+    "    sys.stderr.flush()\n"
+    "    time.sleep(600)\n"
+    "socket.getaddrinfo = wait\n"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_ctrl_c_prints_what_is_known(tmp_path: Path, form: str) -> None:
+    with program(tmp_path, NEVER_RESOLVED, "--offline", "--timeout", "60", "--format", form) as running:
+        assert running.stderr is not None
+        assert running.stderr.readline() == b"waiting\n"
+        running.send_signal(signal.SIGINT)
+        out, err = (each.decode() for each in running.communicate(timeout=60))
+    assert running.returncode == 130
+    assert "Traceback" not in err
+    if form == "json":
+        report = json.loads(out)
+        assert (report["interrupted"], report["ok"]) == (True, False)
+        steps = report["databases"][0]["steps"]
+        assert [step["status"] for step in steps[2:]] == ["skip"] * 6
+        assert steps[0]["code"].startswith("settings.")
+    else:
+        assert re.search(r"^  ca +ok +7 roots", out, re.MULTILINE), out
+        assert "not reached" in out
+        assert "Interrupted" in out
+
+
+@pytest.mark.slow
+def test_a_reader_that_has_enough(tmp_path: Path) -> None:
+    with program(tmp_path, "", "--offline", "--timeout", "0.1", AZURE_POSTGRESQL_HOST="localhost") as running:
+        assert running.stdout is not None
+        running.stdout.close()
+        assert running.stderr is not None
+        said = running.stderr.read().decode()
+    assert running.returncode == 1
+    assert "Traceback" not in said
+    assert "Exception ignored" not in said
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-16", "koi8-r"])
+def test_an_output_that_has_not_every_character(
+    databases: Databases, good: dict[str, Any], tmp_path: Path, encoding: str
+) -> None:
+    """B9"""
+    from io import BytesIO, TextIOWrapper
+
+    databases(default={**good, "USER": "j\u00fcrgen \u6771\u4eac \U0001f600"})
+    raw = BytesIO()
+    output = TextIOWrapper(raw, encoding=encoding)
+    with pytest.raises(SystemExit):
+        call_command("azpg_check", "--offline", stdout=output)
+    output.flush()
+    text = raw.getvalue().decode(encoding)
+    assert "login.wrong_password" in text
+    if encoding == "ascii":
+        assert "j\\xfcrgen \\u6771\\u4eac \\U0001f600" in text
+
+
+@pytest.mark.parametrize("arguments", [(), ("--verbosity", "0"), ("--verbosity", "2")])
+@pytest.mark.parametrize("name", ["app\x1b[2Jx", "app\nok", "app\x9b31m", "app\u202eppa", "app\r  login  ok"])
+def test_nothing_moves_the_terminal(
+    databases: Databases, good: dict[str, Any], name: str, arguments: tuple[str, ...]
+) -> None:
+    """B10: whatever stands in the settings."""
+    databases(default={**good, "NAME": name})
+    status, text = azpg_check("--offline", *arguments)
+    assert status == 1
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert "\n  login  ok" not in text
+
+
+def test_a_summary_of_several_aliases(databases: Databases, good: dict[str, Any]) -> None:
+    """B12"""
+    bad = {**good, "PASSWORD": "wrong"}
+    databases(default=good, bad=bad, odd={**good, "HOST": "db.example.org"})
+    text = azpg_check("--offline")[1]
+    assert re.search(r"^3 aliases in [\d.]+ m?s: 1 ok, 2 failed \(bad, odd\)$", text, re.MULTILINE)
+    assert "aliases in" not in azpg_check("bad", "--offline")[1]
+    assert re.search(r"^default  .*:\d+  \([\d.]+ m?s\)$", text, re.MULTILINE)
+
+
+def test_one_line_an_alias(databases: Databases, good: dict[str, Any]) -> None:
+    databases(default=good, bad={**good, "PASSWORD": "wrong"})
+    status, text = azpg_check("--offline", "--verbosity", "0")
+    first, second = text.splitlines()
+    assert status == 1
+    assert re.fullmatch(r"default  ok  [\d.]+ m?s", first)
+    assert re.match(r"bad  FAIL  [\d.]+ m?s  login\.wrong_password: ", second)
+
+
+def test_every_problem_is_visible_to_a_script(databases: Databases, good: dict[str, Any], tmp_path: Path) -> None:
+    """B13: a root that ends tomorrow, and Azure's lacking."""
+    path = tmp_path / "ending.pem"
+    path.write_text(Authority.root("Ending", Profile(days=(-300, 1), ca=True)).pem)
+    databases(default={**good, "OPTIONS": {**good["OPTIONS"], "sslrootcert": str(path)}})
+    step = ca_step(azpg_check("--offline", "--format", "json")[1])
+    assert {problem["code"] for problem in step["detail"]["problems"]} == {"ca.root_missing", "ca.root_expiring"}
+    assert all(set(problem) == {"code", "message", "hint"} for problem in step["detail"]["problems"])
+
+
+# Which steps and codes count
+
+
+def statuses(text: str) -> dict[str, str]:
+    return {step["step"]: step["status"] for step in json.loads(text)["databases"][0]["steps"]}
+
+
+def test_ignored_codes_do_not_count(databases: Databases, server: LocalPostgres, settings_for: SettingsFor) -> None:
+    databases(default=settings_for(server, PASSWORD="wrong"))
+    level = ("--offline", "--format", "json", "--fail-level", "WARNING")
+    assert azpg_check(*level)[0] == 1
+    status, text = azpg_check(*level, "--ignore", "ca.root_missing", "login")
+    assert status == 0
+    assert json.loads(text)["ok"] is True
+    assert statuses(text)["ca"] == statuses(text)["login"] == "skip"
+    assert azpg_check(*level, "--ignore", "ca.root_missing", "--ignore", "dns")[0] == 1
+
+
+def test_only_some_steps(databases: Databases, server: LocalPostgres, settings_for: SettingsFor) -> None:
+    databases(default=settings_for(server, PASSWORD="wrong"))
+    status, text = azpg_check(
+        "--offline", "--format", "json", "--fail-level", "WARNING", "--only", "tls", "certificate"
+    )
+    assert status == 0
+    found = statuses(text)
+    assert {name for name, status in found.items() if status == "pass"} == {"tls", "certificate"}
+    # A step that was asked for and could not run is no pass.
+    databases(default=settings_for(server, PORT=servers.closed_port()))
+    status, text = azpg_check("--offline", "--format", "json", "--only", "tls")
+    assert status == 1
+    assert statuses(text)["tcp"] == "fail"
+
+
+def test_ok_agrees_with_the_exit_status(databases: Databases, server: LocalPostgres, settings_for: SettingsFor) -> None:
+    databases(default=settings_for(server))
+    for level in ("WARNING", "ERROR"):
+        status, text = azpg_check("--offline", "--format", "json", "--fail-level", level)
+        assert json.loads(text)["ok"] is json.loads(text)["databases"][0]["ok"] is (status == 0)
+
+
+def test_list_codes() -> None:
+    status, text = azpg_check("--list-codes")
+    assert status == 0
+    assert [line.split()[0] for line in text.splitlines()] == list(STEP_CODES)
+    rows = json.loads(azpg_check("--list-codes", "--format", "json")[1])["codes"]
+    assert [row["code"] for row in rows] == list(STEP_CODES)
+    page = (Path(__file__).parent.parent / "docs" / "codes.md").read_text("utf-8")
+    for row in rows:
+        assert row["docs"].startswith("docs/codes.md#")
+        assert f"### `{row['code']}`\n\n{row['summary'][0].upper()}{row['summary'][1:]}" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--only", "nonsense"], "neither a step nor a code"),
+        (["--ignore", "ca.nonsense"], "neither a step nor a code"),
+        (["--wait", "-1"], "from 0 to 3600"),
+        (["--wait", "nan"], "from 0 to 3600"),
+        (["--timeout", "nan"], "from 0.1 to 3600"),
+        (["--timeout", "inf"], "from 0.1 to 3600"),
+        (["--ca-file=~/azure.pem"], "would be a folder named '~'"),
+        (["--ca-file", ""], "not the path of a file"),
+        (["--ca-file", "."], "is a folder"),
+        (["--list-codes", "--wait", "3"], "leave out --wait"),
+        (["--list-codes", "default"], "leave out ALIAS"),
+    ],
+)
+def test_more_arguments_that_are_refused(tmp_path: Path, arguments: list[str], part: str) -> None:
+    with pytest.raises(CommandError, match=re.escape(part)):
+        azpg_check(*arguments)
+    done = manage("azpg_check", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert part in done.stderr
+    assert not Path("~").exists()
+
+
+@pytest.mark.slow
+def test_waiting_until_the_server_is_there(
+    databases: Databases, own_server: LocalPostgres, settings_for: SettingsFor
+) -> None:
+    settings = settings_for(own_server)
+    databases(default=settings)
+    own_server.stop()
+    started = time.monotonic()
+    assert azpg_check("--offline", "--wait", "2")[0] == 1
+    assert time.monotonic() - started >= 2
+    threading.Timer(1.5, own_server.start).start()
+    status, text = azpg_check("--offline", "--wait", "60")
+    assert status == 0
+    assert text.count("settings  ") == 1
+
+
+def test_nobody_waits_for_settings(databases: Databases, good: dict[str, Any]) -> None:
+    databases(default={**good, "OPTIONS": {**good["OPTIONS"], "sslmode": "disable"}})
+    started = time.monotonic()
+    assert azpg_check("--offline", "--wait", "600")[0] == 1
+    assert time.monotonic() - started < 60

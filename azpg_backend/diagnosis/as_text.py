@@ -1,4 +1,4 @@
-"""A diagnosis for people: one line a step, the chain, and the psql command that does the same."""
+"""A diagnosis for people: one line a step, then the psql command that does the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The official copies of the roots, and the files they are written to: once for a whole azpg_check, not per alias."""
+"""The official copies of the roots, fetched once for a whole azpg_check, not per alias."""
 
 from __future__ import annotations
 

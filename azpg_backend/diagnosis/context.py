@@ -1,4 +1,4 @@
-"""What the steps of one alias know and hand on."""
+"""What the steps of one alias know."""
 
 from __future__ import annotations
 

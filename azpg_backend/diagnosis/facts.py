@@ -101,5 +101,5 @@ def _row(connection: Any, query: str, columns: int, values: Sequence[Any] | None
         cursor.execute(query, values)
         row: Sequence[Any] | None = cursor.fetchone() if cursor.description else None
     if row is None or len(row) != columns:
-        raise OddAnswer(f"asked for one row of {columns} columns, got {row!r}")
+        raise OddAnswer(f"the check asked for one row of {columns} columns and got {row!r}")
     return row

@@ -1,4 +1,4 @@
-"""Which steps and codes count: --only and --ignore."""
+"""Which steps or codes count: --only, --ignore."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a failed login's words mean on Azure, and what to do about them.
+"""What a failed login's words mean on Azure, with what to do about it.
 
 While connecting, neither driver hands on an SQLSTATE (``pgcode`` and ``sqlstate`` are None), so the text is all there
 is. Each row has a test with the verbatim text. Order decides: what a server says beats what a socket says, because an

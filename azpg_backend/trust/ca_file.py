@@ -1,4 +1,4 @@
-"""The user's own CA file: its content, and what is wrong with it.
+"""The user's own CA file: what is wrong with it.
 
 Reading is judged as libpq does it, by OpenSSL: text between the certificates, CRLF and a byte order mark are fine; DER
 is not. Imports ``cryptography``, so the engine never imports this module.

@@ -1,4 +1,4 @@
-"""Fetch the root CAs from their official URLs. Only azpg_check imports this module, and requests with it."""
+"""Fetch a root CA from its official URL. Only azpg_check imports this module, with requests."""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ def diagnosed(wrapper: Any, timeout: float = 30) -> DatabaseReport:
 
 
 def with_options(settings: dict[str, Any], **options: Any) -> dict[str, Any]:
-    return {**settings, "OPTIONS": {**settings["OPTIONS"], **options}}
+    # A pool without health checks is warned of.
+    return {**settings, "CONN_HEALTH_CHECKS": True, "OPTIONS": {**settings["OPTIONS"], **options}}
 
 
 def test_text_in_conn_max_age_fails_as_in_the_application(

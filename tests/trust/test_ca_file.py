@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import multiprocessing
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -14,6 +16,7 @@ from OpenSSL import SSL
 
 from azpg_backend import trust
 from azpg_backend.trust import ca_file, manifest, writing
+from azpg_backend.trust.lifetime import ends_soon
 from azpg_backend.trust.writing import CaFileError
 from demo_project.localpg import Authority, Chain
 from demo_project.localpg.certificates import Profile, pem
@@ -222,3 +225,178 @@ def test_sixteen_processes_at_once(tmp_path: Path) -> None:
     assert len(ca_file.read(str(own)).certificates) == 8
     assert sorted(os.listdir(tmp_path)) == ["new", "own.pem"]
     assert os.listdir(path.parent) == ["azure.pem"]
+
+
+# Kinds of files that OpenSSL takes, or does not
+
+
+def test_a_trusted_certificate_is_one(good: Path, tmp_path: Path) -> None:
+    """A10: "openssl x509 -trustout" writes another label, and more behind the certificate."""
+    plain = ca_file.read(str(good)).certificates
+    extra = bytes.fromhex("300c300a06082b06010505070301")
+    path = tmp_path / "trusted.pem"
+    path.write_text(
+        "".join(
+            "-----BEGIN TRUSTED CERTIFICATE-----\n"
+            + base64.encodebytes(each.public_bytes(serialization.Encoding.DER) + extra).decode()
+            + "-----END TRUSTED CERTIFICATE-----\n"
+            for each in plain
+        )
+    )
+    SSL.Context(SSL.TLS_CLIENT_METHOD).load_verify_locations(str(path))
+    assert ca_file.read(str(path)).certificates == plain
+    assert codes(path) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_named(good: Path, encoding: str) -> None:
+    """A10: as PowerShell's > writes it."""
+    good.write_bytes(good.read_text().encode(encoding))
+    (problem,) = ca_file.read(str(good)).problems(None)
+    assert problem.code == "ca.file_invalid"
+    assert "UTF-16" in problem.message
+
+
+def test_a_certificate_s_text_in_the_place_of_a_path_is_not_shown() -> None:
+    """A9"""
+    for text in (manifest.pem(G2), manifest.pem(G2).replace("\n", "\\n")):
+        found = ca_file.read(text)
+        assert [problem.code for problem in found.problems(None)] == ["ca.file_invalid"]
+        assert "MIID" not in repr(found)
+
+
+@pytest.mark.parametrize("path", ["nul\0byte", "x" * 5000, "", "\udcff"])
+def test_paths_that_are_none(path: str) -> None:
+    assert [problem.code for problem in ca_file.read(path).problems(None)] in (["ca.file_invalid"], ["ca.file_missing"])
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "left", "warned"),
+    [
+        (398, 29, True),
+        (398, 31, False),
+        (100, 21, False),
+        (100, 19, True),
+        (47, 10, False),
+        (47, 9, True),
+        (7, 2, False),
+    ],
+)
+def test_a_warning_in_proportion_to_the_lifetime(lifetime: int, left: int, warned: bool) -> None:
+    """B14"""
+    certificate = Authority.root("Own", Profile(days=(left - lifetime, left), ca=True)).certificate
+    assert ends_soon(certificate, datetime.datetime.now(datetime.timezone.utc)) is warned
+
+
+# Where files are written
+
+
+def test_only_the_last_folder_is_made(tmp_path: Path) -> None:
+    """B7: more than one is a typing error."""
+    before = os.umask(0o077)
+    try:
+        assert "its folder" in writing.write_new(str(tmp_path / "new" / "ca.pem"), manifest.bundled())
+    finally:
+        os.umask(before)
+    if os.name == "posix":
+        assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o755
+    with pytest.raises(CaFileError, match="is the path right"):
+        writing.write_new(str(tmp_path / "typo" / "more" / "ca.pem"), manifest.bundled())
+    assert sorted(os.listdir(tmp_path)) == ["new"]
+
+
+def test_a_folder_made_for_nothing_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CaFileError, match="No space left"):
+        writing.write_new(str(tmp_path / "new" / "ca.pem"), manifest.bundled())
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes")
+def test_a_folder_that_nobody_else_can_enter_is_said(tmp_path: Path) -> None:
+    """C16"""
+    tmp_path.chmod(0o700)
+    assert "only its owner can enter" in writing.write_new(str(tmp_path / "ca.pem"), manifest.bundled())
+
+
+needs_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may give files away")
+
+
+@needs_root
+def test_the_owner_is_kept(tmp_path: Path) -> None:
+    """C16"""
+    path = tmp_path / "own.pem"
+    path.write_text(Authority.root("Own").pem)
+    path.chmod(0o4640)
+    os.chown(path, 12345, 23456)
+    assert len(writing.add_roots(str(path), manifest.bundled())) == 7
+    after = path.stat()
+    assert (after.st_uid, after.st_gid, stat.S_IMODE(after.st_mode)) == (12345, 23456, 0o640)
+
+
+def test_an_owner_that_can_not_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "own.pem"
+    path.write_text(Authority.root("Own").pem)
+    before = path.read_bytes()
+    real = writing._Folder.status
+
+    def another_s(self: Any, name: str) -> Any:
+        status = list(real(self, name))
+        status[stat.ST_UID] += 1
+        return os.stat_result(status)
+
+    def refused(*args: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(writing._Folder, "status", another_s)
+    monkeypatch.setattr(os, "fchown", refused)
+    with pytest.raises(CaFileError, match="Run the command as the file's owner"):
+        writing.add_roots(str(path), manifest.bundled())
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["own.pem"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+@pytest.mark.parametrize("update", [False, True])
+def test_a_link_in_the_place_of_the_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, update: bool
+) -> None:
+    """C15: the folder's owner may swap files at any moment; mode, owner and content of others stay as they are."""
+    folder, secret = tmp_path / "app", tmp_path / "secret"
+    folder.mkdir()
+    secret.write_text("root's own")
+    secret.chmod(0o600)
+    path = folder / "ca.pem"
+    if update:
+        path.write_text(Authority.root("Own").pem)
+        path.chmod(0o777)
+    real = os.fsync
+
+    def swapped(descriptor: int) -> None:
+        (temporary,) = folder.glob(".*.tmp")
+        temporary.unlink()
+        temporary.symlink_to(secret)
+        real(descriptor)
+
+    swaps = []
+    monkeypatch.setattr(os, "fsync", swapped)
+    # As early as the file exists, and again after it is complete.
+    real_mode = os.fchmod
+
+    def swapped_early(descriptor: int, mode: int) -> None:
+        for temporary in folder.glob(".*.tmp"):
+            temporary.unlink()
+            temporary.symlink_to(secret)
+            swaps.append(temporary)
+        real_mode(descriptor, mode)
+
+    monkeypatch.setattr(os, "fchmod", swapped_early)
+    with pytest.raises(CaFileError, match="replaced by something else"):
+        (writing.add_roots if update else writing.write_new)(str(path), manifest.bundled())
+    assert swaps
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    assert secret.stat().st_nlink == 1
+    assert secret.read_text() == "root's own"

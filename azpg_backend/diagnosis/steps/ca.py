@@ -1,4 +1,4 @@
-"""ca: which roots does libpq trust, are they the official ones, and are Azure's current ones among them?"""
+"""ca: which roots does libpq trust: the official ones, with Azure's current ones among them?"""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ from azpg_backend.trust import ca_file, manifest
 from azpg_backend.trust.ca_file import CaFile
 from azpg_backend.trust.download import Download
 from azpg_backend.trust.writing import CaFileError
-
-# Sovereign clouds (Bleu, Delos, Singapore), whose roots are not published.
-_SOVEREIGN = (".sovcloud-api.fr", ".sovcloud-api.de", ".sovcloud-api.sg")
 
 
 def run(context: Context) -> StepResult:
@@ -115,23 +112,18 @@ def _compared(context: Context, problems: list[Problem], *, wrote: bool) -> str:
 
 def _unknown_clouds(context: Context) -> list[Problem]:
     """Say so if nobody has published which roots a cloud uses, instead of passing in silence."""
-    found: dict[str, str] = {}
-    for endpoint in context.plan.endpoints:
-        cloud = hosts.cloud_of(endpoint.host)
-        sovereign = endpoint.host.lower().rstrip(".").endswith(_SOVEREIGN)
-        name = cloud.name if cloud else endpoint.host if sovereign else None
-        if name and not manifest.current(None if not cloud and not sovereign else name):
-            found.setdefault(name, endpoint.host)
+    unknown = {each.host: hosts.unproven_cloud(each.host) for each in context.plan.endpoints}
     return [
         Problem(
             "ca.root_missing",
-            f"this package does not know which roots the cloud of {host} uses ({name}): Microsoft has not published "
+            f"this package does not know which roots the cloud {cloud} of {host} uses: Microsoft has not published "
             "them",
             "If the certificate step passes, all is well. If not, take the root from the cloud's documentation and "
             "point sslrootcert at it.",
             Severity.WARNING,
         )
-        for name, host in found.items()
+        for host, cloud in unknown.items()
+        if cloud
     ]
 
 

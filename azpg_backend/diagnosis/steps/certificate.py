@@ -1,4 +1,4 @@
-"""certificate: would libpq trust this server, and if not, why?"""
+"""certificate: would libpq trust this server? If not, why?"""
 
 from __future__ import annotations
 

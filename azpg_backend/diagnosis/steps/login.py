@@ -7,7 +7,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db.utils import Error
 
-from azpg_backend.diagnosis import application, passwords
+from azpg_backend.diagnosis import application
 from azpg_backend.diagnosis.bounded import Deadline, Task
 from azpg_backend.diagnosis.context import Context
 from azpg_backend.diagnosis.report import StepResult, failed, from_problems, passed
@@ -18,7 +18,7 @@ from azpg_backend.errors import explain, redact
 from azpg_backend.errors.explain import Explanation
 from azpg_backend.errors.problem import Problem
 from azpg_backend.errors.redact import printable
-from azpg_backend.plan import hosts
+from azpg_backend.plan import hosts, passwords
 
 # Bytes of a password that PgBouncer takes in releases up to 1.25 (MAX_PASSWORD in its include/bouncer.h, less the
 # final NUL). Azure's takes longer ones since its maintenance of April 2026.
@@ -106,8 +106,14 @@ def _not_in(context: Context, error: Exception | None, token: Token | None, deta
     code = explanation.problem.code if explanation.problem else "login.failed"
     if token and code in _CODES_OF_TOO_LONG and _too_long_for_pgbouncer(context, token):
         explanation = explanation._replace(problem=_TOO_LONG)
-    shape = passwords.shape(context.wrapper.settings_dict) if code == "login.wrong_password" else ""
-    return _refused(explanation, detail, shape)
+    likely = _shape(context.wrapper.settings_dict.get("PASSWORD")) if code == "login.wrong_password" else ""
+    return _refused(explanation, detail, likely)
+
+
+def _shape(password: Any) -> str:
+    """Return a hint on the form of a password that is probably none, without its value; "" if it may be one."""
+    phrase, hint = passwords.judged(password) if password else ("", "")
+    return f"PASSWORD {phrase}. {hint}" if phrase else ""
 
 
 def _shown(token: Token) -> dict[str, object]:

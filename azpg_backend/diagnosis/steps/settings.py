@@ -1,4 +1,4 @@
-"""settings: is this alias safe, and what will libpq be told?"""
+"""settings: is this alias safe?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tls: does the server agree on TLS, and on which?"""
+"""tls: does the server agree on TLS?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``manage.py azpg_check``: test the connection step by step and say what is wrong, why, and what to do."""
+"""``manage.py azpg_check``: test the connection step by step, say what is wrong, why, what to do."""
 
 from __future__ import annotations
 
@@ -65,44 +65,10 @@ class Command(BaseCommand):
         add = parser.add_argument
         add("aliases", nargs="*", metavar="ALIAS", help="Aliases of DATABASES; default: all of them.")
         add("--format", choices=["text", "json"], default="text", help="Default: text.")
-        add("--offline", action="store_true", help="Don't download the CA roots; use those in this package.")
-        add("--ca-file", metavar="PATH", type=_path, help="Also write the CA roots to PATH, as PEM.")
-        add(
-            "--update-ca",
-            action="store_true",
-            help="Add missing roots to an existing CA file (sslrootcert or --ca-file); nothing is ever removed.",
-        )
-        add("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="Limit for each step. Default: 10.")
-        add(
-            "--wait",
-            type=_waiting,
-            default=0.0,
-            metavar="SECONDS",
-            help="Check again until every alias passes or this time is over. Default: 0, check once.",
-        )
-        add(
-            "--only",
-            nargs="+",
-            action="extend",
-            default=[],
-            metavar="CODE|STEP",
-            help="Only these steps or codes count. The steps that they need run as well.",
-        )
-        add(
-            "--ignore",
-            nargs="+",
-            action="extend",
-            default=[],
-            metavar="CODE|STEP",
-            help="These steps or codes never count.",
-        )
-        add(
-            "--fail-level",
-            choices=list(LEVELS),
-            default="ERROR",
-            help="Exit with 1 from this level on. Default: ERROR.",
-        )
         add("--list-codes", action="store_true", help="Print every code with its meaning, and check nothing.")
+        _add_files(parser)
+        _add_times(parser)
+        _add_selection(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["list_codes"]:
@@ -231,6 +197,41 @@ class _Check:
             self._out.write(as_text.summary(reports, time.monotonic() - self._started, self._out.style))
         if interrupted:
             self._out.write("Interrupted: the steps marked 'not reached' were not looked at.")
+
+
+def _add_files(parser: CommandParser) -> None:
+    add = parser.add_argument
+    add("--offline", action="store_true", help="Don't download the CA roots; use those in this package.")
+    add("--ca-file", metavar="PATH", type=_path, help="Also write the CA roots to PATH, as PEM.")
+    add(
+        "--update-ca",
+        action="store_true",
+        help="Add missing roots to an existing CA file (sslrootcert or --ca-file); nothing is ever removed.",
+    )
+
+
+def _add_times(parser: CommandParser) -> None:
+    add = parser.add_argument
+    add("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="Limit for each step. Default: 10.")
+    add(
+        "--wait",
+        type=_waiting,
+        default=0.0,
+        metavar="SECONDS",
+        help="Check again until every alias passes or this time is over. Default: 0, check once.",
+    )
+
+
+def _add_selection(parser: CommandParser) -> None:
+    for flag, text in (
+        ("--only", "Only these steps or codes count. The steps that they need run as well."),
+        ("--ignore", "These steps or codes never count."),
+    ):
+        parser.add_argument(flag, nargs="+", action="extend", default=[], metavar="CODE|STEP", help=text)
+    levels = list(LEVELS)
+    parser.add_argument(
+        "--fail-level", choices=levels, default="ERROR", help="Exit with 1 from this level on. Default: ERROR."
+    )
 
 
 class _HelpFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
