@@ -14,14 +14,17 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
 from azpg_backend.base import DatabaseWrapper
-from azpg_backend.diagnosis import as_json, as_text, selection
+from azpg_backend.diagnosis import as_json, as_text, formats, selection
 from azpg_backend.diagnosis.ca_files import Roots
 from azpg_backend.diagnosis.documents import address_of
+from azpg_backend.diagnosis.outcome import Outcome
 from azpg_backend.diagnosis.progress import Progress, no_progress
 from azpg_backend.diagnosis.report import DatabaseReport, Status
 from azpg_backend.diagnosis.runner import Diagnosis
 from azpg_backend.diagnosis.selection import Selection
 from azpg_backend.errors.codes import STEP_CODES
+from azpg_backend.management import outputs
+from azpg_backend.management.outputs import Output, OutputError
 
 USAGE_ERROR = 2
 # As a shell reports a program that SIGINT ended.
@@ -37,13 +40,15 @@ examples:
   manage.py azpg_check --offline               without looking at the official CA downloads
   manage.py azpg_check --ca-file azure.pem     also write the CA roots, for psql or pgAdmin
   manage.py azpg_check --wait 120              until the server is ready, as in an init container
+  manage.py azpg_check --format json --output a.json --format junit --output b.xml
+                                               two files, and text on the terminal
   manage.py azpg_check --ignore ca.root_missing --fail-level WARNING
   manage.py azpg_check --list-codes            every code, and what it means
 
 exit status:
   0    nothing at or above the fail level
   1    something at or above it
-  2    wrong usage, such as an unknown alias
+  2    wrong usage, such as an unknown alias, or a report that can't be written
   130  interrupted (Ctrl-C); what was known until then is printed
 """
 
@@ -64,7 +69,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
         add("aliases", nargs="*", metavar="ALIAS", help="Aliases of DATABASES; default: all of them.")
-        add("--format", choices=["text", "json"], default="text", help="Default: text.")
+        outputs.add_arguments(parser, _path)
         add("--list-codes", action="store_true", help="Print every code with its meaning, and check nothing.")
         _add_files(parser)
         _add_times(parser)
@@ -74,7 +79,7 @@ class Command(BaseCommand):
         if options["list_codes"]:
             self._list_codes(options)
             return
-        check = _Check(self, options, _wrappers(options["aliases"]))
+        check = _Check(self, options, _wrappers(options["aliases"]), _outputs(options))
         try:
             reports = check.run()
         except KeyboardInterrupt:
@@ -92,7 +97,10 @@ class Command(BaseCommand):
         if given:
             flag = "ALIAS" if given[0] == "aliases" else f"--{given[0].replace('_', '-')}"
             raise CommandError(f"--list-codes checks nothing: leave out {flag}.", returncode=USAGE_ERROR)
-        if options["format"] == "json":
+        (asked, *more) = _outputs(options)
+        if more or asked.path or asked.format not in {"text", "json"}:
+            raise CommandError("--list-codes goes to standard output, as text or json.", returncode=USAGE_ERROR)
+        if asked.format == "json":
             rows = [{"code": code, "summary": text, "docs": address_of(code)} for code, text in STEP_CODES.items()]
             self.write(json.dumps({"version": as_json.VERSION, "codes": rows}, indent=2))
             return
@@ -114,15 +122,20 @@ class _Check:
     """One run of the command: diagnose, again while there is time for it, and print.
 
     out: the command, for its output and style.
+    asked: the reports to make, one of them for standard output.
     """
 
-    def __init__(self, out: Command, options: dict[str, Any], wrappers: Sequence[DatabaseWrapper]) -> None:
+    def __init__(
+        self, out: Command, options: dict[str, Any], wrappers: Sequence[DatabaseWrapper], asked: Sequence[Output]
+    ) -> None:
         self._out = out
+        self._asked = asked
+        self._shown = next(each.format for each in asked if not each.path)
         self._options = options
         self._wrappers = wrappers
         self._level = LEVELS[options["fail_level"]]
         self._selection = _selection(options)
-        self._text = options["format"] == "text"
+        self._text = self._shown == "text"
         self._started = time.monotonic()
         self._width = shutil.get_terminal_size().columns
         self._roots = Roots(
@@ -190,13 +203,15 @@ class _Check:
         self._out.write(as_text.render(report, self._out.style, self._width, every_duration=every) + "\n\n")
 
     def _finish(self, reports: Sequence[DatabaseReport], *, interrupted: bool = False) -> None:
+        outcome = Outcome(reports, self._level, time.monotonic() - self._started, interrupted)
         if not self._text:
-            self._out.write(as_json.render(reports, self._level, interrupted=interrupted))
-            return
-        if len(reports) > 1 and self._options["verbosity"]:
-            self._out.write(as_text.summary(reports, time.monotonic() - self._started, self._out.style))
-        if interrupted:
-            self._out.write("Interrupted: the steps marked 'not reached' were not looked at.")
+            self._out.write(formats.render(self._shown, outcome), ending="")
+        elif len(reports) > 1 and self._options["verbosity"]:
+            self._out.write(as_text.summary(reports, outcome.seconds, self._out.style))
+        if self._text and interrupted:
+            self._out.write(as_text.INTERRUPTED)
+        if failed := outputs.write(self._asked, outcome):
+            raise CommandError(" ".join(failed), returncode=USAGE_ERROR)
 
 
 def _add_files(parser: CommandParser) -> None:
@@ -267,6 +282,13 @@ def _path(text: str) -> str:
     if os.path.isdir(text):
         raise argparse.ArgumentTypeError(f"{text!r} is a folder: add the name of a file")
     return text
+
+
+def _outputs(options: dict[str, Any]) -> list[Output]:
+    try:
+        return outputs.asked_for(options["format"])
+    except OutputError as error:
+        raise CommandError(str(error), returncode=USAGE_ERROR) from None
 
 
 def _selection(options: dict[str, Any]) -> Selection:
