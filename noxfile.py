@@ -30,7 +30,7 @@ MATRIX = (
 SUITES = (("3.10", "5.2", "psycopg2"), ("3.13", "6.1", "psycopg3"))
 EXTRAS = {"psycopg2": "", "psycopg3": ",psycopg"}
 
-nox.options.sessions = ["lint", "types", "wheel", "tests", "oldest", "coverage", "django_suite", "benchmarks"]
+nox.options.sessions = ["lint", "types", "docs", "wheel", "tests", "oldest", "coverage", "django_suite", "benchmarks"]
 nox.options.error_on_missing_interpreters = False
 
 
@@ -63,7 +63,7 @@ def away_from_the_checkout(session: nox.Session) -> None:
     folder.mkdir()
     for name in ("tests", "docs", "demo_project", "scripts", "benchmarks"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("manage.py", "pyproject.toml", "README.md"):
+    for name in ("manage.py", "pyproject.toml", *(each.name for each in ROOT.glob("*.md"))):
         shutil.copy(ROOT / name, folder)
     session.chdir(folder)
 
@@ -93,6 +93,16 @@ def types(session: nox.Session) -> None:
     """mypy, strictly."""
     session.install("-e", ".[entra]", "mypy", "types-requests", "django-stubs", "nox")
     session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site builds without a warning, and its links lead somewhere. tests/test_docs.py runs its examples."""
+    session.install("-e", ".[docs]")
+    session.run("python", "scripts/write_codes.py", "--check")
+    site = str(ROOT / ".nox" / "site")
+    session.run("sphinx-build", "-W", "--keep-going", "--quiet", "-E", "-d", session.create_tmp(), "docs", site)
+    session.run("python", "scripts/check_site.py", site)
 
 
 @nox.session
@@ -150,6 +160,15 @@ def django_suite(session: nox.Session, django: str, driver: str) -> None:
     session.install(f"{built_wheel()}[test{EXTRAS[driver]}]", f"Django=={django}.*")
     away_from_the_checkout(session)
     session.run("python", "-m", "tests.django_suite.run", *session.posargs)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """The demo's page in headless Chromium, if there is one: Debian's package is chromium. Takes half a minute."""
+    if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        session.skip("Chromium is not installed")
+    session.install("-e", ".[browser]")
+    session.run("python", "-m", "pytest", "-q", "tests/demo/test_browser.py", *session.posargs)
 
 
 @nox.session

@@ -11,6 +11,7 @@ from django.db.backends.postgresql.base import DatabaseWrapper as PostgresDataba
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 
+from azpg_backend import parameters
 from azpg_backend.client import DatabaseClient
 from azpg_backend.connect import health, inherited, roles
 from azpg_backend.connect.failure import Failure
@@ -44,6 +45,8 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
     # Django's own; django-stubs doesn't know them.
     _connection_pools: dict[str, Any]
     _configure_connection: Any
+    # The plan of the connect that is under way.
+    _connecting_by: Plan | None = None
     # When the connection was last used, on the monotonic clock.
     _used_at = 0.0
     # Whether the connection must not outlive the request: its server did not take a write.
@@ -65,7 +68,15 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
 
     def plan(self) -> Plan:
         """Return what this alias asks of libpq, with settings and environment as they are now."""
-        return decision.decide(self.alias, self.settings_dict)
+        return self._connecting_by or decision.decide(self.alias, self.settings_dict)
+
+    def connect(self) -> None:
+        """Connect, with one plan from beginning to end."""
+        self._connecting_by = self.plan()
+        try:
+            super().connect()
+        finally:
+            self._connecting_by = None
 
     def check_settings(self) -> None:
         """Refuse what Django would stumble over before it asks for the parameters. Raises ImproperlyConfigured."""
@@ -74,11 +85,17 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
             self.plan().raise_errors()
 
     def get_connection_params(self) -> dict[str, Any]:
-        """Return the arguments of the driver's connect(), but for a token, which is added last.
+        """Return the arguments of the driver's connect().
 
-        Raises ImproperlyConfigured if the settings are unsafe.
+        Packages that connect by themselves ask for them too, and get a live token if the alias logs in with one. The
+        engine adds its own last, under the deadline of the connect.
+        Raises ImproperlyConfigured if the settings are unsafe, and OperationalError if there is no token to be had.
         """
         plan = self.plan()
+        params = self._params_of(plan)
+        return params if self._connecting_by or plan.options.auth != "entra" else {**params, **parameters.login(plan)}
+
+    def _params_of(self, plan: Plan) -> dict[str, Any]:
         plan.raise_errors()
         params: dict[str, Any] = super().get_connection_params()
         params = {key: each for key, each in params.items() if key not in plan.withheld} | dict(plan.params)
@@ -93,7 +110,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         if self.alias not in self._connection_pools:
             if self.settings_dict.get("CONN_MAX_AGE", 0) != 0:
                 raise ImproperlyConfigured("Pooling doesn't support persistent connections.")
-            params = self.get_connection_params()
+            params = self._params_of(self.plan())
             try:
                 from azpg_backend.connect import pool
             except ImportError as error:

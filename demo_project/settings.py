@@ -1,12 +1,13 @@
 """Settings of the demo project: what a user's own look like, and nothing else of note.
 
-With AZURE_POSTGRESQL_HOST set (and _NAME, _USER, _PASSWORD: the names that Azure's Service Connector uses), every
-command works with that server. Without it only ``manage.py demo`` has one, which it starts itself.
+With AZURE_POSTGRESQL_HOST set (and _NAME, _USER, _PASSWORD: the names that Azure's Service Connector uses, of which any
+set will do), every command works with that server. Without it only ``manage.py demo`` has one, which it starts itself.
 """
 
-import os
 import secrets
 from pathlib import Path
+
+from azpg_backend.settings import from_environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -15,7 +16,8 @@ SECRET_KEY = secrets.token_urlsafe(32)
 DEBUG = True
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 INSTALLED_APPS = ["azpg_backend", "demo_project.notes", "django.contrib.staticfiles"]
-MIDDLEWARE = ["django.middleware.csrf.CsrfViewMiddleware"]
+# CommonMiddleware holds every request to ALLOWED_HOSTS.
+MIDDLEWARE = ["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"]
 ROOT_URLCONF = "demo_project.urls"
 WSGI_APPLICATION = "demo_project.wsgi.application"
 STATIC_URL = "static/"
@@ -31,12 +33,7 @@ USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 DATABASES = {
-    "default": {
-        "ENGINE": "azpg_backend",
-        "NAME": os.environ.get("AZURE_POSTGRESQL_NAME", "postgres"),
-        "HOST": os.environ.get("AZURE_POSTGRESQL_HOST", "demo.postgres.database.azure.com"),
-        "USER": os.environ.get("AZURE_POSTGRESQL_USER", ""),
-        "PASSWORD": os.environ.get("AZURE_POSTGRESQL_PASSWORD", ""),
-        "PORT": os.environ.get("AZURE_POSTGRESQL_PORT", ""),
-    }
+    "default": from_environment(
+        "AZURE_POSTGRESQL", default="azpg://demo:set-by-the-demo@demo.postgres.database.azure.com/postgres"
+    )
 }

@@ -52,11 +52,21 @@ def main() -> int:
     extra, command = TASKS[task.task]
     if any("no:xdist" in each for each in rest):
         command = [each for each in command if each not in PARALLEL]
-    python = environment(extra)
-    try:
-        return subprocess.run([str(python), *command, *rest], cwd=ROOT, check=False).returncode
-    except KeyboardInterrupt:
-        return 130
+    return _become([str(environment(extra)), *command, *rest])
+
+
+def _become(command: list[str]) -> int:
+    """Run a command in this process's place, so that Ctrl-C and signals reach it, and it has the time to tidy up."""
+    if os.name != "nt":
+        os.chdir(ROOT)
+        os.execv(command[0], command)  # noqa: S606 (no shell)
+    # Windows would return to the prompt while the new process still runs.
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue
 
 
 if __name__ == "__main__":

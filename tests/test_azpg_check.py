@@ -177,6 +177,8 @@ def test_a_stopped_server_in_the_program(root_file: str) -> None:
         *["azpg_check", "--offline", "--format", "json", "--timeout", "30"],
         AZURE_POSTGRESQL_HOST="localhost",
         AZURE_POSTGRESQL_PORT=str(servers.closed_port()),
+        AZURE_POSTGRESQL_NAME="app",
+        AZURE_POSTGRESQL_USER="app",
         AZURE_POSTGRESQL_PASSWORD="sentinel",
     )
     assert done.returncode == 1
@@ -297,10 +299,10 @@ def test_ca_file_option(databases: Databases, good: dict[str, Any], tmp_path: Pa
     assert path.read_text().count("BEGIN CERTIFICATE") == 7
 
 
-def test_every_code_is_in_the_readme() -> None:
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
+def test_every_code_is_in_the_documentation() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "codes.md").read_text("utf-8")
     for code in STEP_CODES:
-        assert f"`{code}`" in readme
+        assert f"### `{code}`" in page
 
 
 @pytest.mark.slow
@@ -520,7 +522,8 @@ def test_list_codes() -> None:
     page = (Path(__file__).parent.parent / "docs" / "codes.md").read_text("utf-8")
     for row in rows:
         assert row["docs"].startswith("docs/codes.md#")
-        assert f"### `{row['code']}`\n\n{row['summary'][0].upper()}{row['summary'][1:]}" in page
+        assert f"### `{row['code']}`\n" in page
+        assert f"{row['summary'][0].upper()}{row['summary'][1:]}" in page
 
 
 @pytest.mark.parametrize(
@@ -569,3 +572,22 @@ def test_nobody_waits_for_settings(databases: Databases, good: dict[str, Any]) -
     started = time.monotonic()
     assert azpg_check("--offline", "--wait", "600")[0] == 1
     assert time.monotonic() - started < 60
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("output", ["> /dev/full", ">&-"])
+def test_an_output_that_takes_nothing(form: str, output: str) -> None:
+    done = subprocess.run(
+        f"'{sys.executable}' manage.py azpg_check --offline --format {form} {output}",
+        shell=True,
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "demo_project.settings", "AZURE_POSTGRESQL_HOST": "localhost"},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("CommandError: The report can't be written: ")
+    assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""One deadline for one connect: token, attempts, hosts and retries share it."""
+"""One deadline for one connect, shared by everything in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A connect that came to nothing: what to raise, and what it means."""
+"""A connect that came to nothing."""
 
 from __future__ import annotations
 
@@ -52,6 +52,11 @@ class Failure:
     def is_outage(self) -> bool:
         """Whether the server is away for everybody, and not only full, or in another role than wanted."""
         return self.transient and self.problem.code in {"login.failed", "login.timeout", "login.starting_up"}
+
+    def worth_waiting(self) -> Failure:
+        """Return the same, with a reason that may pass."""
+        problem = dataclasses.replace(self.problem, transient=True)
+        return dataclasses.replace(self, explanation=self.explanation._replace(problem=problem))
 
     def copy(self) -> Failure:
         """Return the same for another thread, which raises an exception of its own."""

@@ -133,7 +133,7 @@ class Door:
                 learn(self.plan, way, found, self.clock() - started, self.clock())
                 health.retransmit_evenly(found)
                 return found
-            failure = found
+            failure = found.worth_waiting() if roles.is_worth_waiting_for(self.plan, found.text) else found
             following = failure_of(way, failure.text, failure.explanation)
             if following is None:
                 break

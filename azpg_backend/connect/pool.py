@@ -1,4 +1,4 @@
-"""Django's psycopg pool, with connections that are made, checked and given up as the engine's others are.
+"""Django's psycopg pool, connecting as the engine does.
 
 psycopg_pool asks every connection with a round trip, sleeps between stale ones, and tells a waiting request nothing but
 that there was no connection.

@@ -6,6 +6,7 @@ without a round trip (PostgreSQL, "Parameters Reported"). Of an older server not
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from azpg_backend.connect import servers
@@ -15,6 +16,8 @@ from azpg_backend.plan.decision import Plan
 
 # SQLSTATE read_only_sql_transaction.
 READ_ONLY = "25006"
+# What libpq says of a server that is not the kind that target_session_attrs asks for.
+_ONLY_STANDBYS = re.compile(r"session is read-only|server is in hot standby mode")
 STILL_A_STANDBY = Explanation(
     "the server is a standby",
     Problem(
@@ -43,6 +46,14 @@ def is_worth_waiting(plan: Plan, connection: Any, now: float) -> bool:
         server.seen_as_primary()
         return False
     return server.seen_as_standby_for(now) < plan.options.connect_retry_seconds
+
+
+def is_worth_waiting_for(plan: Plan, text: str) -> bool:
+    """Whether a failed attempt found servers, but none to write to, as during a promotion.
+
+    text: the driver's own words.
+    """
+    return plan.writes and _ONLY_STANDBYS.search(text) is not None
 
 
 def sqlstate_of(error: BaseException | None) -> str:

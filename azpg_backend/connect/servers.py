@@ -1,4 +1,4 @@
-"""What this process knows of each server: whether it takes TLS at once, and whether it is down.
+"""What this process knows of each server.
 
 Knowledge belongs to one server (its name, address and port), ends after a while, and is bounded in number.
 """

@@ -1,4 +1,4 @@
-"""The ways to try for one connect, as a list: how TLS begins, and with which token.
+"""The ways to try for one connect, as a list.
 
 What is verified is the same on all of them. A way that follows another is tried only after the failure that it is for.
 """
@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from azpg_backend.connect import servers
+from azpg_backend.connect.servers import Server
 from azpg_backend.errors.explain import Explanation
 from azpg_backend.plan import libpq
 from azpg_backend.plan.decision import Plan
@@ -56,8 +57,11 @@ class Way(NamedTuple):
 def ways(plan: Plan, now: float) -> list[Way]:
     """Return the ways to try for a connect that begins now, best first."""
     found = [Way(After.NOTHING, {})]
-    if plan.may_negotiate and _all_take_direct(plan, now):
-        found = [Way(After.NOTHING, _direct(plan)), Way(After.NOT_DIRECT, {})]
+    # Of several servers, libpq would pass over one that can't start directly for the next, which only waits.
+    if plan.may_negotiate and len(plan.endpoints) == 1:
+        server = servers.of(plan.endpoints[0])
+        if server.may_start_directly(now):
+            found = [Way(After.NOTHING, _direct(plan, server)), Way(After.NOT_DIRECT, {})]
     if plan.options.auth == "entra":
         found.append(Way(After.TOKEN_REFUSED, {}, fresh_token=True))
     return found
@@ -91,16 +95,10 @@ def learn(plan: Plan, way: Way, connection: Any, seconds: float, now: float) -> 
         server.learn_release(new_enough, now)
 
 
-def _all_take_direct(plan: Plan, now: float) -> bool:
-    """Whether every server may be asked: of several, one that can't would be passed over for the next."""
-    return all(servers.of(endpoint).may_start_directly(now) for endpoint in plan.endpoints)
-
-
-def _direct(plan: Plan) -> dict[str, Any]:
-    """Return what starts TLS at once, with less patience if a server has yet to show that it answers that."""
-    known = [servers.of(endpoint) for endpoint in plan.endpoints]
-    if all(each.starts_directly for each in known):
+def _direct(plan: Plan, server: Server) -> dict[str, Any]:
+    """Return what starts TLS at once, with less patience if the server has yet to show that it answers that."""
+    if server.starts_directly:
         return {"sslnegotiation": "direct"}
-    patience = max(_SHORTEST_PATIENCE, round(_PATIENCE * max(each.login_seconds for each in known)))
+    patience = max(_SHORTEST_PATIENCE, round(_PATIENCE * server.login_seconds))
     own = int(plan.params.get("connect_timeout") or patience)
     return {"sslnegotiation": "direct", "connect_timeout": min(own, patience)}

@@ -36,7 +36,7 @@ def copy_of(wrapper: DatabaseWrapper, plan: Plan, timeout: float, *, pooled: boo
         options["pool"] = False
     elif pool := options.get("pool"):
         options["pool"] = _of_one(pool, timeout)
-    return _apart(type(wrapper)({**wrapper.settings_dict, "OPTIONS": options}, wrapper.alias))
+    return _apart(wrapper, {**wrapper.settings_dict, "OPTIONS": options})
 
 
 def _of_one(pool: Any, timeout: float) -> Any:
@@ -57,7 +57,7 @@ def judge_pool(wrapper: DatabaseWrapper) -> None:
     Raises what the application would meet.
     """
     if _options(wrapper).get("pool"):
-        _apart(type(wrapper)(wrapper.settings_dict, wrapper.alias)).pool  # noqa: B018 (made when it is asked for)
+        _apart(wrapper, wrapper.settings_dict).pool  # noqa: B018 (made when it is asked for)
 
 
 def exhausted(wrapper: DatabaseWrapper) -> Problem | None:
@@ -83,8 +83,10 @@ def _options(wrapper: DatabaseWrapper) -> Mapping[str, Any]:
     return options if isinstance(options, Mapping) else {}
 
 
-def _apart(wrapper: DatabaseWrapper) -> DatabaseWrapper:
+def _apart(wrapper: DatabaseWrapper, settings: Mapping[str, Any]) -> DatabaseWrapper:
+    """Return a new wrapper whose class, of which a pool makes more, has no pool in common with the application's."""
     # Django keeps the pools of all aliases in a dict of the class.
-    wrapper._connection_pools = {}
-    wrapper.inc_thread_sharing()
-    return wrapper
+    kind = type(type(wrapper).__name__, (type(wrapper),), {"_connection_pools": {}})
+    made: DatabaseWrapper = kind(settings, wrapper.alias)
+    made.inc_thread_sharing()
+    return made

@@ -1,4 +1,4 @@
-"""A diagnosis for people: one line a step, then the psql command that does the same."""
+"""A report for people."""
 
 from __future__ import annotations
 

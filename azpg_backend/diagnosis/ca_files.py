@@ -1,4 +1,4 @@
-"""The official copies of the roots, fetched once for a whole azpg_check, not per alias."""
+"""The CA files of one azpg_check, shared by all aliases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the steps of one alias know."""
+"""The state of one alias's check."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from azpg_backend import trust
 from azpg_backend.diagnosis.bounded import Deadline, Task
+from azpg_backend.errors.problem import Problem
 from azpg_backend.plan.decision import Plan
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ class Context:
     sockets: by endpoint, filled by the tcp step.
     handshakes: by endpoint, filled by the tls step.
     trusted: endpoints whose certificate was accepted.
+    logged_in: whether the login step passed, or failed only for the application's pool.
     session_error: what failed right after logging in.
+    pool_problem: why the application can't connect although a connection without its pool works.
     """
 
     application: DatabaseWrapper
@@ -49,6 +52,7 @@ class Context:
     trusted: list[Endpoint] = field(default_factory=list)
     logged_in: bool = False
     session_error: Exception | None = None
+    pool_problem: Problem | None = None
 
     def deadline(self) -> Deadline:
         return Deadline(self.timeout)

@@ -1,4 +1,4 @@
-"""Our own TLS handshake, to see what libpq doesn't tell: protocol, cipher, chain, every reason to refuse it.
+"""Our own TLS handshake, to see what libpq doesn't tell.
 
 libpq and this module both leave the judgement to OpenSSL, with the same file loaded in the same way and no flag set
 (``initialize_SSL`` in libpq's fe-secure-openssl.c). libpq stops at the first error; here they are all written down.

@@ -1,4 +1,4 @@
-"""One line on a terminal that says what is being waited for, gone before anything else is printed."""
+"""One line on a terminal that says what is being waited for."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class StepResult:
     message: what happened, with the value.
     hint: what to do, or None if there is nothing.
     duration_ms: milliseconds.
-    detail: plain JSON values, documented in README.
+    detail: plain JSON values, documented in docs/check.md.
     problems: what was found, gravest first; empty for a pass and a skip.
     """
 

@@ -1,4 +1,4 @@
-"""What ``migrate`` needs of the role or the server, looked at before it fails half-way."""
+"""What ``migrate`` needs of the server, looked at before it fails half-way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which steps or codes count: --only, --ignore."""
+"""Which findings count: --only, --ignore."""
 
 from __future__ import annotations
 

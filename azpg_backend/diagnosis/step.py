@@ -1,4 +1,4 @@
-"""A step of the check, as data: its name, what it needs, how it looks, what to say if it never ends."""
+"""A step of the check, as data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Microsoft Entra: from OPTIONS["azpg"] to a live token and the role it belongs to.
+"""Microsoft Entra: from OPTIONS["azpg"] to a live token.
 
 azure-identity is imported where a credential is built and nowhere else, so that password logins need none of it.
 """

@@ -1,4 +1,4 @@
-"""What a failed login's words mean on Azure, with what to do about it.
+"""What a failed login's words mean on Azure.
 
 While connecting, neither driver hands on an SQLSTATE (``pgcode`` and ``sqlstate`` are None), so the text is all there
 is. Each row has a test with the verbatim text. Order decides: what a server says beats what a socket says, because an
@@ -302,6 +302,19 @@ CAUSES = (
         r"authentication method requirement",
         "require_auth excludes the method that the server asks for",
         "Remove require_auth, or allow 'scram-sha-256' for passwords and 'password' for Microsoft Entra.",
+    ),
+    Cause(
+        "login.failed",
+        r"definition of service .* not found|service file .* not found",
+        "the connection service that OPTIONS['service'] or PGSERVICE names is in no service file",
+        "Correct the name, or remove it and write HOST, PORT, NAME and USER; libpq looks into PGSERVICEFILE or "
+        "~/.pg_service.conf.",
+    ),
+    Cause(
+        "login.failed",
+        r"GSSAPI continuation error|GSSAPI authentication not supported|SSPI",
+        "the server asks for a Kerberos login, which Azure does not have",
+        "Check HOST and PORT: this is not Azure's server. On your own server set scram-sha-256 in pg_hba.conf.",
     ),
     Cause(
         "login.failed",

@@ -1,4 +1,4 @@
-"""The user's own CA file: what is wrong with it.
+"""A CA file of the user's own: read, judged, written.
 
 Reading is judged as libpq does it, by OpenSSL: text between the certificates, CRLF and a byte order mark are fine; DER
 is not. Imports ``cryptography``, so the engine never imports this module.
@@ -121,7 +121,11 @@ def read(path: str) -> CaFile:
         data = _content(path)
     except FileNotFoundError:
         hint = "Run manage.py azpg_check: it writes the verified Azure roots to exactly this path."
-        problem = _problem("azpg.W008", path, f"{path} does not exist", hint, Severity.ERROR)
+        message = f"{path} does not exist"
+        if os.path.islink(path):
+            message = f"{path} is a link to {os.readlink(path)}, which does not exist"
+            hint = "Correct or remove the link: azpg_check writes no file through it."
+        problem = _problem("azpg.W008", path, message, hint, Severity.ERROR)
         return CaFile(path, (), problem)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

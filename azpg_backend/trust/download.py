@@ -1,4 +1,4 @@
-"""Fetch a root CA from its official URL. Only azpg_check imports this module, with requests."""
+"""Fetch the root CAs from their official URLs."""
 
 from __future__ import annotations
 

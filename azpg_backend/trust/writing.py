@@ -1,4 +1,4 @@
-"""Write a CA file, whole or not at all, in no other place than its own.
+"""Write a CA file: whole or not at all, never somewhere else.
 
 The folder may belong to another account than the one that writes, root's for example, and that account can put a link
 in the place of any file in it at any moment. So folder and file are held open, and whatever is done to a file's mode

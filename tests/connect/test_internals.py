@@ -11,6 +11,7 @@ import pytest
 from django.db.utils import OperationalError
 
 from azpg_backend.connect import outage, roles, servers, ways
+from azpg_backend.connect.backoff import Backoff
 from azpg_backend.connect.failure import Failure
 from azpg_backend.connect.opening import Door
 from azpg_backend.connect.outage import Outage, Turn
@@ -20,7 +21,7 @@ from azpg_backend.entra.tokens import TokenError
 from azpg_backend.errors.explain import Explanation
 from azpg_backend.errors.redact import Secret
 from azpg_backend.process import memory
-from tests.connect.test_resilience import Driver, Quiet
+from tests.support.drivers import Driver, Quiet
 from tests.support.plans import planned
 
 DOWN = Explanation("Connection refused", None)
@@ -207,3 +208,27 @@ def test_a_failure_s_kind_is_django_s(connect: Any) -> None:
     wrapper.settings_dict["OPTIONS"]["azpg"] = {"connect_retry_seconds": 0}
     with pytest.raises(OperationalError):
         wrapper.ensure_connection()
+
+
+# Patience
+
+
+@pytest.mark.parametrize("pause", [0.1, 0.4, 0.7])
+def test_the_whole_budget_is_used(monkeypatch: pytest.MonkeyPatch, pause: float) -> None:
+    """A server that is back just before the end is reached: the last pause is cut short."""
+    now = [1000.0]
+
+    def connect(**params: Any) -> Any:
+        if now[0] < 1004.95:
+            raise Driver.OperationalError("Connection refused")
+        return Quiet()
+
+    def wait(self: Any, timeout: float) -> None:
+        now[0] += timeout
+
+    monkeypatch.setattr(threading.Condition, "wait", wait)
+    backoff = Backoff(first=pause, factor=1, longest=pause)
+    plan = planned({"azpg": {"connect_retry_seconds": 5}})
+    through = Door(plan, connect, Driver, backoff=backoff, clock=lambda: now[0], sleep=lambda pause: None)
+    assert isinstance(through.open({}), Quiet)
+    assert now[0] <= 1005.01

@@ -23,6 +23,7 @@ from azpg_backend.plan import decision, libpq
 from azpg_backend.process import memory
 from demo_project.localpg import Chain, LocalPostgres
 from tests.support import servers
+from tests.support.drivers import Driver, Quiet
 from tests.support.load import Load, create_table, kept, stored
 from tests.support.settings import HOST, PASSWORD, Settings, SettingsFor
 from tests.support.waiting import until_readable
@@ -42,33 +43,6 @@ def one(wrapper: Any) -> int:
 
 
 # When and how often
-
-
-class Driver:
-    """A driver whose every connect fails."""
-
-    class Error(Exception):
-        pass
-
-    class OperationalError(Error):
-        pass
-
-
-class Quiet:
-    """A connection to a primary of an older release."""
-
-    closed = False
-
-    class info:
-        server_version = 150000
-
-        @staticmethod
-        def parameter_status(name: str) -> str:
-            return "off"
-
-    @staticmethod
-    def fileno() -> int:
-        return -1
 
 
 def attempts(text: str, seconds: float, succeed_after: int = 1000) -> tuple[int, list[float], bool]:

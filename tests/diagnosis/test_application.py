@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
 from azpg_backend.diagnosis import application
@@ -36,7 +37,7 @@ def test_text_in_conn_max_age_fails_as_in_the_application(
 ) -> None:
     settings = settings_for(server, CONN_HEALTH_CHECKS=True)
     assert codes(check({**settings, "CONN_MAX_AGE": 600})) == []
-    with pytest.raises(TypeError):
+    with pytest.raises(ImproperlyConfigured, match="CONN_MAX_AGE"):
         connect({**settings, "CONN_MAX_AGE": "600"}).ensure_connection()
     steps = check({**settings, "CONN_MAX_AGE": "600"})
     assert Status.FAIL in {step.status for step in steps.values()}
@@ -131,3 +132,16 @@ def test_all_connections_of_the_pool_are_in_use(
     for each in held:
         pool.putconn(each)
     waiting.join(10)
+
+
+@needs_pool
+def test_a_pool_that_gives_no_connection_is_no_pass(
+    server: LocalPostgres, settings_for: SettingsFor, check: Check
+) -> None:
+    """Django's pool asks itself for a connection to set the role on one."""
+    from azpg_backend.base import DatabaseWrapper
+
+    steps = check(with_options(settings_for(server), pool=True, assume_role="app"), timeout=4)
+    assert codes(steps) == ["login.failed"]
+    assert "assume_role" in (steps["login"].hint or "")
+    assert DatabaseWrapper._connection_pools == {}

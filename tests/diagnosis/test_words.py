@@ -226,3 +226,24 @@ def test_a_chain_that_is_judged_in_time(chain: Chain) -> None:
     soon = verdict.expiring(handshake, end - datetime.timedelta(days=1))
     assert soon is not None
     assert dataclasses.asdict(soon)["code"] == "certificate.expiring"
+
+
+def test_a_slow_login_is_not_blamed_on_the_network(at_port: Any, check: Check, chain: Chain) -> None:
+    """The steps before it have reached the server."""
+    with servers.listening(servers.TLSServer(chain.server_pem, chain.key_pem)) as port:
+        steps = check(at_port(port), timeout=2)
+    assert codes(steps) == ["login.timeout"]
+    assert "firewall" not in (steps["login"].hint or "")
+    assert "never ends a login" in (steps["login"].hint or "")
+
+
+@pytest.mark.parametrize("options", [{"service": "nope"}, {"cursor_factory": "x"}])
+def test_settings_that_only_the_driver_can_judge(
+    server: LocalPostgres, settings_for: SettingsFor, check: Check, options: dict[str, Any]
+) -> None:
+    steps = check(settings_for(server, options), timeout=5)
+    (step,) = (each for each in steps.values() if each.status is Status.FAIL)
+    said = f"{step.message} {step.hint}"
+    assert next(iter(options)) in said
+    assert "report it" not in said
+    assert "PostgreSQL's documentation" not in said

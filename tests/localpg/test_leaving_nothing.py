@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from demo_project.localpg.processes import shielded
+from tests.support.leftovers import assert_nothing_is_left, working_in
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
@@ -61,28 +62,6 @@ def begin(base: Path) -> Iterator[Begin]:
     for process in begun:
         with process:
             process.kill()
-
-
-def working_in(base: Path) -> list[str]:
-    """Return the processes whose working folder is below the base, the user's script itself aside."""
-    found = []
-    for process in Path("/proc").iterdir():
-        try:
-            folder, command = os.readlink(process / "cwd"), (process / "cmdline").read_text(errors="replace")
-        except OSError:
-            continue
-        if folder.startswith(f"{base}/") or (f"{base}/" in command and process.name != str(os.getpid())):
-            found.append(f"{process.name} {command}")
-    return found
-
-
-def assert_nothing_is_left(base: Path) -> None:
-    # A process that was told to end takes a moment.
-    end = time.monotonic() + 60
-    while (working_in(base) or list(base.iterdir())) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert working_in(base) == []
-    assert list(base.iterdir()) == []
 
 
 def test_it_is_seen_while_it_runs(begin: Begin, base: Path) -> None:

@@ -22,7 +22,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "scenarios.md"
 _HEAD = """\
 # Scenarios
 
-What `manage.py azpg_check` says where libpq says what stands beside it. Written by the tests as they ran, with
+The code that `manage.py azpg_check` gives, and libpq's own words for the same. Written by the tests as they ran, with
 `python -m pytest tests/diagnosis --write-scenarios` and psycopg2; psycopg 3's libpq differs in a few words.
 
 """

@@ -134,10 +134,12 @@ class Relay:
 
     Silence is the kernel's (Linux): the sockets on this side drop every packet before TCP sees it, so that nothing is
     acknowledged, neither data nor a probe nor the start of a connection, and packets sent again get through afterwards.
+
+    target: the port to which new connections lead, as a name does that may move.
     """
 
     def __init__(self, port: int) -> None:
-        self._target = port
+        self.target = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._visitors: list[socket.socket] = []
         self._open = threading.Event()
@@ -156,7 +158,7 @@ class Relay:
 
     def _carry(self, visitor: socket.socket) -> None:
         self._visitors.append(visitor)
-        carry(visitor, self._target, self._open)
+        carry(visitor, self.target, self._open)
 
     def cut(self) -> None:
         """Reset every connection, and wait until that has been done."""
@@ -180,6 +182,13 @@ class Relay:
         """Let every packet vanish, from now on."""
         self._open.clear()
         for each in (self._listener, *self._visitors):
+            with contextlib.suppress(OSError):
+                drop_packets(each)
+
+    def silence_flows(self) -> None:
+        """Let every packet of the present connections vanish; new ones work, as after a firewall has forgotten them."""
+        silent, self._visitors = self._visitors, []
+        for each in silent:
             with contextlib.suppress(OSError):
                 drop_packets(each)
 

@@ -400,3 +400,13 @@ def test_a_link_in_the_place_of_the_temporary_file(
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     assert secret.stat().st_nlink == 1
     assert secret.read_text() == "root's own"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
+    path = tmp_path / "link.pem"
+    path.symlink_to(tmp_path / "nowhere.pem")
+    assert not writing.write_new(str(path), manifest.bundled())
+    (problem,) = ca_file.read(str(path)).problems(None)
+    assert (problem.code, "is a link to" in problem.message) == ("ca.file_missing", True)
+    assert os.listdir(tmp_path) == ["link.pem"]

@@ -1,4 +1,4 @@
-"""ca: which roots does libpq trust: the official ones, with Azure's current ones among them?"""
+"""ca: which roots does libpq trust?"""
 
 from __future__ import annotations
 
@@ -59,8 +59,10 @@ def _provide(
         file, done = context.roots.provide(path, may_write=may_write)
     except CaFileError as error:
         file = ca_file.read(path)
-        code = file.unusable.code if file.unusable else "ca.root_missing"
-        problems.append(Problem(code, str(error)))
+        if file.unusable is not None:
+            # Why it could not be written says more than that it is not there.
+            return dataclasses.replace(file, unusable=Problem(file.unusable.code, str(error)))
+        problems.append(Problem("ca.root_missing", str(error)))
         return file
     if not may_write and file.unusable is not None and file.unusable.code == "ca.file_missing":
         hint = (

@@ -1,4 +1,4 @@
-"""certificate: would libpq trust this server? If not, why?"""
+"""certificate: would libpq trust this server?"""
 
 from __future__ import annotations
 

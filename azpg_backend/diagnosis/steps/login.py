@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -58,7 +59,7 @@ def run(context: Context) -> StepResult:
     context.logged_in = True
     info = context.wrapper.connection.info
     detail["user"] = info.user
-    if problem := application.exhausted(context.application):
+    if problem := context.pool_problem or application.exhausted(context.application):
         return from_problems([problem], **detail)
     return passed("login", f"{info.user} on {info.dbname} ({how})", **detail)
 
@@ -73,15 +74,30 @@ def _enter(context: Context, deadline: Deadline) -> Exception | None:
 
 
 def _connect(context: Context, deadline: Deadline) -> Exception | None:
+    started = time.monotonic()
     try:
         Task(context.wrapper.ensure_connection, "azpg-check-connect").result(deadline.left() + 1)
     except Error as error:
         if context.wrapper.pool is None or not _tells_nothing(error):
             return error
+        waited = time.monotonic() - started
         # The pool says only that there was no connection: a connection without it tells why.
         context.wrapper = application.copy_of(context.application, context.plan, context.timeout, pooled=False)
         Task(context.wrapper.ensure_connection, "azpg-check-connect").result(deadline.left() + 1)
+        if time.monotonic() - started - waited < waited / 2:
+            context.pool_problem = _useless_pool(context, waited)
     return None
+
+
+def _useless_pool(context: Context, waited: float) -> Problem:
+    hint = "Compare OPTIONS['pool'] with psycopg_pool's documentation, or remove it and set CONN_MAX_AGE."
+    if (context.application.settings_dict.get("OPTIONS") or {}).get("assume_role"):
+        hint = (
+            "Django sets assume_role for a new connection of a pool by asking the same pool for another one. Remove "
+            "assume_role and let the server do it: ALTER ROLE ... SET role = '...'."
+        )
+    message = f"the pool had no connection ready within {waited:.1f} s, though one without the pool works"
+    return Problem("login.failed", message, hint)
 
 
 def _tells_nothing(error: Exception) -> bool:
@@ -158,6 +174,9 @@ def _refused(explanation: Explanation, detail: dict[str, Any], first: str = "") 
         hint = "These are the words of libpq or the server: search for them in PostgreSQL's documentation."
         return failed("login.failed", said, hint, **detail)
     hint = f"That means: {problem.message}. {problem.hint}"
+    if problem.code == "login.timeout":
+        # The steps above reached the server, so neither firewall nor network is to blame.
+        hint = _LATE_HINT
     return failed(problem.code, said, f"{first} {hint}".strip(), **detail)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.utils import Error as DjangoError
+
 from azpg_backend.diagnosis import facts as ask
 from azpg_backend.diagnosis import rights
 from azpg_backend.diagnosis.bounded import Task
@@ -25,7 +27,7 @@ _ODD_HINT = (
 )
 _DJANGOS_HINT = (
     "This is what Django does first on a new connection, so the application fails alike: check TIME_ZONE, and in "
-    "OPTIONS assume_role and isolation_level."
+    "OPTIONS assume_role, isolation_level and cursor_factory."
 )
 
 
@@ -170,8 +172,10 @@ def _client_tls(connection: Any) -> bool:
 
 
 def _said(context: Context, error: Exception) -> str:
-    secrets = explain.secrets_of(context.wrapper.settings_dict)
-    return redact.without(str(error) or type(error).__name__, secrets)
+    words = str(error)
+    if not words or not isinstance(error, (DjangoError, context.wrapper.Database.Error, ask.OddAnswer)):
+        words = f"{type(error).__name__}: {error}"
+    return redact.without(words, explain.secrets_of(context.wrapper.settings_dict))
 
 
 def _needs_login(context: Context) -> str:

@@ -1,4 +1,4 @@
-"""``manage.py azpg_check``: test the connection step by step, say what is wrong, why, what to do."""
+"""``manage.py azpg_check``: test the connection step by step."""
 
 from __future__ import annotations
 
@@ -76,19 +76,27 @@ class Command(BaseCommand):
         _add_selection(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if getattr(self.stdout, "_out", self.stdout) is None:
+            raise CommandError("The report can't be written: standard output is closed.", returncode=USAGE_ERROR)
         if options["list_codes"]:
             self._list_codes(options)
             return
         check = _Check(self, options, _wrappers(options["aliases"]), _outputs(options))
         try:
-            reports = check.run()
-        except KeyboardInterrupt:
-            check.interrupted()
-            raise SystemExit(INTERRUPTED) from None
+            try:
+                reports = check.run()
+            except KeyboardInterrupt:
+                check.interrupted()
+                raise SystemExit(INTERRUPTED) from None
+            finally:
+                self.stdout.flush()
         except BrokenPipeError:
             # Whoever read the report, such as head, has enough of it.
             _forget_output()
             raise SystemExit(1) from None
+        except OSError as error:
+            _forget_output()
+            raise CommandError(f"The report can't be written: {error.strerror}.", returncode=USAGE_ERROR) from None
         if any(report.reaches(LEVELS[options["fail_level"]]) for report in reports):
             raise SystemExit(1)
 

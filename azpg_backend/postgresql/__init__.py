@@ -1,0 +1,1 @@
+"""The engine under a name that has "postgresql" in it, for packages that look at the name."""

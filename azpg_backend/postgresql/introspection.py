@@ -1,0 +1,5 @@
+"""The same as azpg_backend.introspection."""
+
+from azpg_backend.introspection import DatabaseIntrospection
+
+__all__ = ["DatabaseIntrospection"]

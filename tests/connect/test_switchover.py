@@ -1,0 +1,154 @@
+"""A real streaming pair: an alias that writes leaves the server that was demoted, and others are left alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db.utils import DatabaseError, InternalError
+
+from azpg_backend.connect import roles
+from demo_project.localpg import Chain
+from tests.support.load import Figures, Load, create_table, kept, stored, write
+from tests.support.pair import Member, streaming_pair, switch_over
+from tests.support.servers import Relay
+from tests.support.settings import Settings, SettingsFor
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
+Connect = Callable[..., Any]
+Record = Callable[[str, object], None]
+
+PATIENT = {"azpg": {"connect_retry_seconds": 30}}
+# Seconds by which the name is late.
+LATE = 2
+
+
+@pytest.fixture
+def pair(chain: Chain) -> Iterator[tuple[Member, Member]]:
+    with streaming_pair(chain) as (primary, standby):
+        create_table(primary)
+        until(lambda: standby.sql("SELECT to_regclass('written')", "app"))
+        yield primary, standby
+
+
+def pooled(settings: Settings, size: int = 4) -> Settings:
+    pytest.importorskip("psycopg_pool")
+    options = {**settings["OPTIONS"], "pool": {"min_size": 1, "max_size": size}}
+    return {**settings, "OPTIONS": options, "CONN_HEALTH_CHECKS": True}
+
+
+@pytest.mark.parametrize("how", [kept, pooled])
+def test_a_switchover_whose_name_is_late(
+    pair: tuple[Member, Member],
+    settings_for: SettingsFor,
+    connect: Connect,
+    record_property: Record,
+    how: Callable[[Settings], Settings],
+) -> None:
+    primary, standby = pair
+    with Relay(primary.port) as name:
+        settings = how(settings_for(primary, PATIENT, PORT=name.port))
+        # Closes the pool at the end.
+        connect(settings)
+        with Load([settings] * 4) as load, load.fault():
+            switch_over(primary, standby)
+            time.sleep(LATE)
+            name.target = standby.port
+        figures = load.figures(stored(standby))
+    checked(figures, record_property, f"switchover, {how.__name__}")
+
+
+def checked(figures: Figures, record_property: Record, name: str) -> None:
+    """At most one failed write for each worker once the name has moved, and none lost."""
+    assert len(figures.failed_after_return) <= 4
+    dataclasses.replace(figures, failed_after_return=[]).check(record_property, name)
+
+
+def pid(wrapper: Any) -> int:
+    with wrapper.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
+READERS: dict[str, Settings] = {
+    "target_session_attrs": {"target_session_attrs": "any"},
+    "read-only sessions": {"options": "-c default_transaction_read_only=on"},
+}
+
+
+@pytest.mark.parametrize("how", [kept, functools.partial(pooled, size=1)], ids=["kept", "pooled"])
+def test_who_stays_on_a_standby(
+    pair: tuple[Member, Member],
+    settings_for: SettingsFor,
+    connect: Connect,
+    how: Callable[[Settings], Settings],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An alias for reading does. One that writes gets in at once, for it never saw a primary, and asks again."""
+    _, standby = pair
+    for name, options in READERS.items():
+        reader = connect(how(settings_for(standby, {**PATIENT, **options})), name)
+        first = pid(reader)
+        with pytest.raises(DatabaseError, match="read-only"), reader.cursor() as cursor:
+            cursor.execute("INSERT INTO written VALUES (1)")
+        reader.close_if_unusable_or_obsolete()
+        assert pid(reader) == first, name
+        reader.close()
+    started = time.monotonic()
+    writer = connect(how(settings_for(standby, PATIENT)), "writer")
+    first = pid(writer)
+    assert time.monotonic() - started < 3
+    writer.close_if_unusable_or_obsolete()
+    assert pid(writer) != first
+    # A server older than PostgreSQL 14 says nothing of its role, until a write is refused.
+    monkeypatch.setattr(roles, "in_recovery", lambda connection: False)
+    writer.close()
+    first = pid(writer)
+    writer.close_if_unusable_or_obsolete()
+    assert pid(writer) == first
+    with pytest.raises(InternalError, match="read-only"), writer.cursor() as cursor:
+        cursor.execute("INSERT INTO written VALUES (1)")
+    writer.close_if_unusable_or_obsolete()
+    assert pid(writer) != first
+    writer.close()
+
+
+def test_nobody_is_torn_out_of_a_transaction(
+    pair: tuple[Member, Member], settings_for: SettingsFor, connect: Connect
+) -> None:
+    _, standby = pair
+    wrapper = connect(kept(settings_for(standby, PATIENT)))
+    wrapper.set_autocommit(True)
+    first = pid(wrapper)
+    wrapper.in_atomic_block = True
+    wrapper.close_if_unusable_or_obsolete()
+    assert pid(wrapper) == first
+    wrapper.in_atomic_block = False
+    wrapper.close_if_unusable_or_obsolete()
+    assert pid(wrapper) != first
+
+
+def test_read_write_waits_for_a_promotion(
+    pair: tuple[Member, Member], settings_for: SettingsFor, connect: Connect
+) -> None:
+    """target_session_attrs=read-write, with the old primary gone and the standby promoted 2 s later."""
+    primary, standby = pair
+    options = {**PATIENT, "target_session_attrs": "read-write", "hostaddr": "127.0.0.1,127.0.0.1"}
+    settings = settings_for(primary, options, PORT=f"{primary.port},{standby.port}")
+    settings["HOST"] = ",".join([settings["HOST"]] * 2)
+    primary.stop()
+    promoting = threading.Timer(2, standby.promote)
+    promoting.start()
+    started = time.monotonic()
+    request = write(connect(settings), 1)
+    promoting.join()
+    assert request.error is None
+    assert 1.5 < time.monotonic() - started < 6
+    assert stored(standby) == {1}

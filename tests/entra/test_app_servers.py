@@ -1,0 +1,27 @@
+"""Real uWSGI without lazy-apps, with a token that was fetched before the fork."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.appservers import serving
+from tests.support.gateway import Gateway
+from tests.support.settings import EntraSettings
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="uWSGI is Unix's")]
+
+
+@pytest.mark.parametrize("name", ["uwsgi", "gunicorn"])
+def test_workers_go_on_with_the_token_and_not_with_its_thread(
+    azure: Gateway, entra_settings: EntraSettings, tmp_path: Path, name: str
+) -> None:
+    settings = {**entra_settings(azure.port), "CONN_MAX_AGE": 0}
+    with serving(name, {"default": settings}, tmp_path, SITE_AT_IMPORT="query") as site:
+        answers, errors = site.many(24, threads=6)
+        assert (len(answers), errors) == (24, []), site.log[-3000:]
+    assert azure.accepted >= 25
+    # The one that the site fetched when it was imported.
+    assert len(azure.issuer.requests) == 1
