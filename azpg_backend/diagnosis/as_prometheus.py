@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from azpg_backend.diagnosis.outcome import Outcome
 from azpg_backend.diagnosis.report import DatabaseReport, Status
@@ -38,6 +39,11 @@ def _lines(outcome: Outcome) -> Iterator[str]:
         "When the first certificate that the server sends ends.",
         [({"alias": each.alias}, ends) for each in reports if (ends := _first_end(each)) is not None],
     )
+    yield from _metric(
+        "forecast_break_timestamp_seconds",
+        "The day on which an alias breaks by what has been announced; no sample if none is known.",
+        [({"alias": each.alias}, day) for each in reports if (day := _break(each)) is not None],
+    )
 
 
 def _steps(outcome: Outcome) -> Iterator[str]:
@@ -62,10 +68,22 @@ def _steps(outcome: Outcome) -> Iterator[str]:
     )
 
 
+def _certificate(report: DatabaseReport) -> Mapping[str, Any]:
+    return next((each.detail for each in report.steps if each.step == "certificate"), {})
+
+
 def _first_end(report: DatabaseReport) -> float | None:
-    step = next((each for each in report.steps if each.step == "certificate"), None)
-    chain = step.detail.get("chain", []) if step else []
+    chain = _certificate(report).get("chain", [])
     return min((datetime.datetime.fromisoformat(each["not_after"]).timestamp() for each in chain), default=None)
+
+
+def _break(report: DatabaseReport) -> float | None:
+    """Return the day on which the forecast says that an alias breaks."""
+    forecast = _certificate(report).get("forecast")
+    if not forecast or forecast["verdict"] != "breaks":
+        return None
+    day = datetime.datetime.fromisoformat(forecast["date"])
+    return day.replace(tzinfo=datetime.timezone.utc).timestamp()
 
 
 def _metric(name: str, meaning: str, samples: Iterable[_Sample]) -> Iterator[str]:

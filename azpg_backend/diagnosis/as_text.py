@@ -77,6 +77,8 @@ def _lines(database: DatabaseReport, style: Style, width: int, slow: float) -> I
         yield from _step_lines(step, style, width, slow)
         if step.step == "certificate":
             yield from _chain_lines(step, style, width)
+            if coming := step.detail.get("forecast"):
+                yield from (_INDENT + more for more in _wrapped(f"forecast: {coming['text']}", width))
     if database.psql:
         yield ""
         yield "  The same with psql (it asks for the password):"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from azpg_backend.diagnosis.ca_files import Roots
     from azpg_backend.diagnosis.handshake import Handshake
     from azpg_backend.plan.hosts import Endpoint
+    from azpg_backend.trust.announcements import Announcements
 
 # Seconds for leaving.
 CLOSING = 1.0
@@ -30,6 +31,7 @@ class Context:
     application: the application's own wrapper, never connected here.
     wrapper: its copy, through which the check connects.
     timeout: seconds for each step.
+    announcements: the changes to look ahead with, or None for no forecast.
     ca_usable: whether libpq could load the CA file.
     addresses: by endpoint, filled by the dns step.
     sockets: by endpoint, filled by the tcp step.
@@ -45,6 +47,7 @@ class Context:
     plan: Plan
     timeout: float
     roots: Roots
+    announcements: Announcements | None = None
     ca_usable: bool = True
     addresses: dict[Endpoint, list[str]] = field(default_factory=dict)
     sockets: dict[Endpoint, socket.socket] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from azpg_backend.diagnosis.report import DatabaseReport, StepResult, failed, sk
 from azpg_backend.diagnosis.selection import EVERYTHING, Selection
 from azpg_backend.diagnosis.step import Step
 from azpg_backend.errors import explain, redact
+from azpg_backend.trust.announcements import Announcements
 
 # Seconds that a step may take beyond --timeout. What waits inside a step has the shorter limit and knows better words
 # for it; this one is for what can't be interrupted.
@@ -31,6 +32,7 @@ class Diagnosis:
     timeout: seconds for each step. The whole takes at most ``limit`` seconds, however many aliases there are.
     progress: called with alias and result whenever a step ends, from any thread.
     selection: the steps and codes that count.
+    announcements: the changes to look ahead with, or None for no forecast.
     """
 
     def __init__(
@@ -40,10 +42,11 @@ class Diagnosis:
         timeout: float,
         progress: Progress,
         selection: Selection = EVERYTHING,
+        announcements: Announcements | None = None,
     ) -> None:
         self.limit = len(steps.ALL) * (timeout + GRACE) + CLOSING
         self._end = time.monotonic() + self.limit
-        self._aliases = [_Alias(wrapper, roots, timeout, progress, selection) for wrapper in wrappers]
+        self._aliases = [_Alias(wrapper, roots, timeout, progress, selection, announcements) for wrapper in wrappers]
         self._tasks = [Task(each.run, f"azpg-check-{each.alias}") for each in self._aliases]
 
     def reports(self) -> Iterator[DatabaseReport]:
@@ -73,7 +76,13 @@ class _Alias:
     """One alias on its way through the steps."""
 
     def __init__(
-        self, wrapper: DatabaseWrapper, roots: Roots, timeout: float, progress: Progress, selection: Selection
+        self,
+        wrapper: DatabaseWrapper,
+        roots: Roots,
+        timeout: float,
+        progress: Progress,
+        selection: Selection,
+        announcements: Announcements | None,
     ) -> None:
         self.alias = wrapper.alias
         self._progress = progress
@@ -92,7 +101,7 @@ class _Alias:
                 "A value in this alias has a form that can't be read: compare it with Django's documentation.",
             )
         else:
-            self._context = Context(wrapper, copy, plan, timeout, roots)
+            self._context = Context(wrapper, copy, plan, timeout, roots, announcements)
 
     def run(self) -> None:
         if self._context is not None:

@@ -25,6 +25,8 @@ from azpg_backend.diagnosis.selection import Selection
 from azpg_backend.errors.codes import STEP_CODES
 from azpg_backend.management import outputs
 from azpg_backend.management.outputs import Output, OutputError
+from azpg_backend.trust import announcements
+from azpg_backend.trust.announcements import Announcements
 
 USAGE_ERROR = 2
 # As a shell reports a program that SIGINT ended.
@@ -43,6 +45,7 @@ examples:
   manage.py azpg_check --format json --output a.json --format junit --output b.xml
                                                two files, and text on the terminal
   manage.py azpg_check --ignore ca.root_missing --fail-level WARNING
+  manage.py azpg_check --forecast              which alias breaks on which day, and why
   manage.py azpg_check --list-codes            every code, and what it means
 
 exit status:
@@ -73,6 +76,7 @@ class Command(BaseCommand):
         add("--list-codes", action="store_true", help="Print every code with its meaning, and check nothing.")
         _add_files(parser)
         _add_times(parser)
+        _add_forecast(parser)
         _add_selection(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -101,7 +105,9 @@ class Command(BaseCommand):
             raise SystemExit(1)
 
     def _list_codes(self, options: dict[str, Any]) -> None:
-        given = [flag for flag in ("aliases", "only", "ignore", "wait", "ca_file", "update_ca") if options[flag]]
+        given = [
+            flag for flag in ("aliases", "only", "ignore", "wait", "ca_file", "update_ca", "forecast") if options[flag]
+        ]
         if given:
             flag = "ALIAS" if given[0] == "aliases" else f"--{given[0].replace('_', '-')}"
             raise CommandError(f"--list-codes checks nothing: leave out {flag}.", returncode=USAGE_ERROR)
@@ -143,6 +149,7 @@ class _Check:
         self._wrappers = wrappers
         self._level = LEVELS[options["fail_level"]]
         self._selection = _selection(options)
+        self._announcements = _announcements(options)
         self._text = self._shown == "text"
         self._started = time.monotonic()
         self._width = shutil.get_terminal_size().columns
@@ -187,7 +194,8 @@ class _Check:
         if self._text and self._options["verbosity"] and self._out.stdout.isatty():
             self._progress = Progress(self._out.write_at_once, [wrapper.alias for wrapper in self._wrappers])
         progress = self._progress or no_progress
-        return Diagnosis(self._wrappers, self._roots, self._options["timeout"], progress, self._selection)
+        timeout = self._options["timeout"]
+        return Diagnosis(self._wrappers, self._roots, timeout, progress, self._selection, self._announcements)
 
     def _is_worth_waiting(self, reports: Sequence[DatabaseReport], end: float) -> bool:
         failing = [report for report in reports if report.reaches(self._level)]
@@ -245,6 +253,16 @@ def _add_times(parser: CommandParser) -> None:
     )
 
 
+def _add_forecast(parser: CommandParser) -> None:
+    add = parser.add_argument
+    add(
+        "--forecast",
+        action="store_true",
+        help="Say for each alias until when it works, or on which day it breaks, by all that has been announced.",
+    )
+    add("--announcements", metavar="PATH", type=_path, help="A newer list of changes for --forecast, as JSON.")
+
+
 def _add_selection(parser: CommandParser) -> None:
     for flag, text in (
         ("--only", "Only these steps or codes count. The steps that they need run as well."),
@@ -297,6 +315,18 @@ def _outputs(options: dict[str, Any]) -> list[Output]:
         return outputs.asked_for(options["format"])
     except OutputError as error:
         raise CommandError(str(error), returncode=USAGE_ERROR) from None
+
+
+def _announcements(options: dict[str, Any]) -> Announcements | None:
+    """Return the list for a forecast, or None without --forecast. Raises CommandError."""
+    if not options["forecast"]:
+        if options["announcements"]:
+            raise CommandError("--announcements is of no use without --forecast.", returncode=USAGE_ERROR)
+        return None
+    try:
+        return announcements.read(options["announcements"] or announcements.PACKAGED)
+    except announcements.UnreadableList as error:
+        raise CommandError(f"--announcements: {error}.", returncode=USAGE_ERROR) from None
 
 
 def _selection(options: dict[str, Any]) -> Selection:
