@@ -97,7 +97,8 @@ def _alias(report: DatabaseReport, status: Status, unfolded: bool, now: datetime
     worst = report.worst
     said = f"{worst.code}: {worst.message}" if status is not Status.PASS else where
     yield f"<details{' open' if unfolded else ''}><summary>"
-    yield f'<b class="{status.value}">{_WORDS[status]}</b><b>{_text(report.alias)}</b><span>{_text(said)}</span></summary>'
+    yield f'<b class="{status.value}">{_WORDS[status]}</b><b>{_text(report.alias)}</b>'
+    yield f"<span>{_text(said)}</span></summary>"
     yield f'<div class="body"><p class="soft">{_text(where)}</p>'
     yield from _chain(report, now)
     yield "<table>"
@@ -139,7 +140,9 @@ def _chain(report: DatabaseReport, now: datetime.datetime) -> Iterator[str]:
 
 
 def _root_end(report: DatabaseReport) -> str:
-    held = next((each.detail.get("roots", []) for each in report.steps if each.step == "ca"), [])
+    held: list[Mapping[str, str]] = next(
+        (each.detail.get("roots", []) for each in report.steps if each.step == "ca"), []
+    )
     root = _certificate(report).get("root")
     ends = max((each["not_after"][:10] for each in held if each["name"] == root), default="")
     return f"trusted, until {escape(ends)}" if ends else "trusted"

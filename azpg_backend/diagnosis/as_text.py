@@ -55,7 +55,7 @@ def summary(databases: Sequence[DatabaseReport], seconds: float, style: Style) -
 
 def whole(outcome: Outcome, style: Style, width: int) -> str:
     """Return the report of all aliases, as it is printed line by line otherwise."""
-    parts = [render(each, style, width) + "\n\n" for each in outcome.reports]
+    parts = [render(each, style, width) + "\n" for each in outcome.reports]
     if len(outcome.reports) > 1:
         parts.append(summary(outcome.reports, outcome.seconds, style))
     if outcome.interrupted:

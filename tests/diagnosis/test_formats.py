@@ -228,7 +228,7 @@ def manage(*arguments: str, limit: int | None = None) -> subprocess.CompletedPro
             "DJANGO_SETTINGS_MODULE": "demo_project.settings",
             "PYTHONPATH": os.pathsep.join([str(DOCS.parent), *sys.path]),
             "PYTHONDONTWRITEBYTECODE": "1",
-            "AZURE_POSTGRESQL_HOST": "nowhere.invalid",
+            **{f"AZURE_POSTGRESQL_{key}": "nowhere.invalid" for key in ("HOST", "NAME", "USER", "PASSWORD")},
         },
         cwd=DOCS.parent,
         capture_output=True,

@@ -161,24 +161,25 @@ class _Check:
         )
         self._progress: Progress | None = None
         self._diagnosis: Diagnosis | None = None
-        self._printed = 0
+        self._printed: set[str] = set()
 
     def run(self) -> list[DatabaseReport]:
         """Check, print, and return the reports."""
         end = self._started + self._options["wait"]
         while True:
             self._diagnosis = self._begin()
+            self._diagnosis.start()
             reports = []
             for report in self._diagnosis.reports():
                 reports.append(report)
                 if not self._options["wait"]:
                     self._print(report)
+            reports = self._diagnosis.in_order(reports)
             if not self._is_worth_waiting(reports, end):
                 break
             self._clear()
             time.sleep(min(PAUSE, max(0.0, end - time.monotonic())))
-        for report in reports[self._printed :]:
-            self._print(report)
+        self._print_rest(reports)
         self._finish(reports)
         return reports
 
@@ -186,9 +187,13 @@ class _Check:
         """Print what is known so far."""
         reports = self._diagnosis.known_so_far() if self._diagnosis else []
         self._clear()
-        for report in reports[self._printed :]:
-            self._print(report)
+        self._print_rest(reports)
         self._finish(reports, interrupted=True)
+
+    def _print_rest(self, reports: Sequence[DatabaseReport]) -> None:
+        for report in reports:
+            if report.alias not in self._printed:
+                self._print(report)
 
     def _begin(self) -> Diagnosis:
         if self._text and self._options["verbosity"] and self._out.stdout.isatty():
@@ -208,15 +213,16 @@ class _Check:
             self._progress.clear()
 
     def _print(self, report: DatabaseReport) -> None:
-        self._printed += 1
+        self._printed.add(report.alias)
         if not self._text:
             return
         self._clear()
         if self._options["verbosity"] == 0:
-            self._out.write(as_text.line(report, self._out.style))
+            self._out.write_at_once(as_text.line(report, self._out.style) + "\n")
             return
         every = self._options["verbosity"] > 1
-        self._out.write(as_text.render(report, self._out.style, self._width, every_duration=every) + "\n\n")
+        text = as_text.render(report, self._out.style, self._width, every_duration=every)
+        self._out.write_at_once(text + "\n\n")
 
     def _finish(self, reports: Sequence[DatabaseReport], *, interrupted: bool = False) -> None:
         outcome = Outcome(reports, self._level, time.monotonic() - self._started, interrupted)
