@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import Any
 
@@ -32,6 +33,20 @@ class _ErrorWrapper(DatabaseErrorWrapper):
         if error is not None and roles.sqlstate_of(error) == roles.READ_ONLY:
             self.wrapper.leave_after_use = self.wrapper.plan().writes
         super().__exit__(kind, error, traceback)
+
+
+def _configure(kind: type[DatabaseWrapper], settings_dict: dict[str, Any], alias: str, connection: Any) -> None:
+    """Prepare a pool's new connection as Django does.
+
+    Django composes SET ROLE with a cursor of the wrapper, which would ask the same pool for a connection and wait for
+    ever; so this wrapper has the new connection already.
+    """
+    wrapper = kind(settings_dict, alias)
+    wrapper.connection = connection
+    try:
+        wrapper._configure_connection(connection)
+    finally:
+        wrapper.connection = None
 
 
 class DatabaseWrapper(PostgresDatabaseWrapper):
@@ -118,7 +133,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
                 raise ImproperlyConfigured(message) from error
             checked = bool(self.settings_dict["CONN_HEALTH_CHECKS"])
             # Not this wrapper's own methods: a pool outlives the thread that first asked for it.
-            configure = type(self)(self.settings_dict, self.alias)._configure_connection
+            configure = functools.partial(_configure, type(self), self.settings_dict, self.alias)
             options = self.settings_dict["OPTIONS"]["pool"]
             made = pool.make(self._door(self.Database.connect), params, configure, options, checked=checked)
             self._connection_pools.setdefault(self.alias, made)

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from django.db import connections
 
-from azpg_backend.connect import direct
+from azpg_backend.connect import ways
+from azpg_backend.process import memory
 from benchmarks.table import Table
 from demo_project.localpg import LocalPostgres
 
@@ -102,7 +103,7 @@ def round_trips(server: LocalPostgres, version: str) -> Table:
     """Count those of connects, and of a health check, to one server."""
     table = Table(f"round trips, PostgreSQL {version}")
     relay = Relay(server.port)
-    newer = int(version.split(".")[0]) >= direct.FIRST_RELEASE // 10000
+    newer = int(version.split(".")[0]) >= ways.DIRECT_SINCE // 10000
     firsts, laters, checks = [], [], []
     for alias in ("ours", "one_root"):
         wrapper = connections[alias]
@@ -110,7 +111,7 @@ def round_trips(server: LocalPostgres, version: str) -> Table:
 
         def anew(wrapper: object = wrapper) -> None:
             wrapper.close()  # type: ignore[attr-defined]
-            direct.forget()
+            memory.forget()
 
         firsts.append(counted(relay, anew, wrapper.ensure_connection))
         # The next one shows that a direct start works, where it does.
@@ -143,12 +144,12 @@ from django.conf import settings
 settings.configure(DATABASES=eval(sys.argv[1]), USE_TZ=True)
 import django; django.setup()
 from django.db import connections
-from azpg_backend.connect import direct
+from azpg_backend.process import memory
 from benchmarks.trips import Relay, counted
 relay = Relay(int(sys.argv[2]))
 wrapper = connections["default"]
 wrapper.settings_dict["PORT"] = relay.port
-print(counted(relay, lambda: (wrapper.close(), direct.forget()), wrapper.ensure_connection))
+print(counted(relay, lambda: (wrapper.close(), memory.forget()), wrapper.ensure_connection))
 """
 
 

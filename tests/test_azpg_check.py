@@ -140,6 +140,15 @@ def test_no_alias_of_this_engine(databases: Databases) -> None:
     assert caught.value.returncode == 2
 
 
+# All that the demo project needs to know of a server.
+LOCALHOST = {
+    "AZURE_POSTGRESQL_HOST": "localhost",
+    "AZURE_POSTGRESQL_NAME": "app",
+    "AZURE_POSTGRESQL_USER": "app",
+    "AZURE_POSTGRESQL_PASSWORD": "sentinel",
+}
+
+
 def manage(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run the demo project's manage.py as a user would."""
     return subprocess.run(
@@ -175,11 +184,7 @@ def test_help_teaches() -> None:
 def test_a_stopped_server_in_the_program(root_file: str) -> None:
     done = manage(
         *["azpg_check", "--offline", "--format", "json", "--timeout", "30"],
-        AZURE_POSTGRESQL_HOST="localhost",
-        AZURE_POSTGRESQL_PORT=str(servers.closed_port()),
-        AZURE_POSTGRESQL_NAME="app",
-        AZURE_POSTGRESQL_USER="app",
-        AZURE_POSTGRESQL_PASSWORD="sentinel",
+        **{**LOCALHOST, "AZURE_POSTGRESQL_PORT": str(servers.closed_port()), "AZURE_POSTGRESQL_PASSWORD": "sentinel"},
     )
     assert done.returncode == 1
     assert done.stderr == ""
@@ -358,6 +363,7 @@ def program(tmp_path: Path, body: str, *arguments: str, **environ: str) -> subpr
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "demo_project.settings",
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            **LOCALHOST,
             "AZURE_POSTGRESQL_HOST": HOST,
             **environ,
         },
@@ -402,7 +408,7 @@ def test_ctrl_c_prints_what_is_known(tmp_path: Path, form: str) -> None:
 
 @pytest.mark.slow
 def test_a_reader_that_has_enough(tmp_path: Path) -> None:
-    with program(tmp_path, "", "--offline", "--timeout", "0.1", AZURE_POSTGRESQL_HOST="localhost") as running:
+    with program(tmp_path, "", "--offline", "--timeout", "0.1", **LOCALHOST) as running:
         assert running.stdout is not None
         running.stdout.close()
         assert running.stderr is not None
@@ -582,7 +588,7 @@ def test_an_output_that_takes_nothing(form: str, output: str) -> None:
         f"'{sys.executable}' manage.py azpg_check --offline --format {form} {output}",
         shell=True,
         cwd=Path(__file__).parent.parent,
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "demo_project.settings", "AZURE_POSTGRESQL_HOST": "localhost"},
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "demo_project.settings", **LOCALHOST},
         stderr=subprocess.PIPE,
         text=True,
         check=False,

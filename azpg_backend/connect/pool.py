@@ -46,7 +46,7 @@ class Workers:
         self.failure: Failure | None = None
         self.stopped = False
         self._failed_at = 0.0
-        self._asking = 0
+        self.asking = 0
         self._places = places
         self._changed = threading.Condition()
 
@@ -96,20 +96,20 @@ class Workers:
         with self._changed:
             # Never at once: what failed a moment ago fails again.
             self._changed.wait(_LOOK_WHILE_CONNECTING)
-            while not self._asking and not self.stopped and time.monotonic() < end:
+            while not self.asking and not self.stopped and time.monotonic() < end:
                 self._changed.wait(2 * _LOOK_WHILE_CONNECTING)
 
     @contextlib.contextmanager
     def asked(self) -> Iterator[float]:
         """Let the workers know that a request waits; yields the time on the monotonic clock."""
         with self._changed:
-            self._asking += 1
+            self.asking += 1
             self._changed.notify_all()
         try:
             yield time.monotonic()
         finally:
             with self._changed:
-                self._asking -= 1
+                self.asking -= 1
 
     def raise_failure_since(self, asked: float) -> None:
         """Raise what the workers have met since then, unless it may pass within the time for retries."""
@@ -219,7 +219,7 @@ class Pool(ConnectionPool[Any]):  # type: ignore[misc]
         problem = Problem(
             "login.too_many_connections",
             f"{busy} of the pool's at most {self.max_size} connections are in use, and "
-            f"{stats.get('requests_waiting', 0)} other requests wait for one",
+            f"{self.azpg_workers.asking - 1} other requests wait for one",
             "Raise max_size in OPTIONS['pool'], run fewer threads, or look for code that keeps a connection for long "
             "(a slow view, a thread that never closes its connection).",
         )

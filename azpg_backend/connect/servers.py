@@ -20,7 +20,7 @@ T = TypeVar("T")
 # Seconds after which what a server can't do is tried once more: it may have been upgraded, or a proxy removed.
 RELEARN_AFTER = 3600.0
 # Seconds in which no second thread makes the first direct attempt: they would all wait for an end that stays silent.
-FIRST_ATTEMPT = 6.0
+FIRST_ATTEMPT = 12.0
 # Servers to remember. A process with more of them learns anew of those that it has not used for longest.
 _MOST = 1024
 

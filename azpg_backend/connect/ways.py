@@ -18,8 +18,9 @@ from azpg_backend.plan.decision import Plan
 
 # PostgreSQL 17, of server and libpq, as both write it: the first with sslnegotiation=direct.
 DIRECT_SINCE = 170000
-# Seconds. An end that takes a TLS hello for the start of a long message never answers it.
-_SHORTEST_PATIENCE = 3
+# Seconds. An end that takes a TLS hello for the start of a long message never answers it. Such ends are rare (PgBouncer
+# and older servers answer at once), slow logins are not, and a login that is given up is made twice.
+_SHORTEST_PATIENCE = 10
 # The first direct attempt may take so many times as long as the last login before it is given up as unanswered.
 _PATIENCE = 3
 # What libpq 17 and 18 say if the other end does not know direct TLS, or never answers it.

@@ -34,6 +34,7 @@ _COMMON = """
     unreachable unrecognized unsupported up user valid value verification verify verify-ca verify-full version
     waiting warning: were while with wrong yet
 """
+_WORDS = frozenset(_COMMON.split())
 
 
 class Secret(str):
@@ -46,8 +47,9 @@ class Secret(str):
 
 
 def is_common(secret: str) -> bool:
-    """Whether a secret is part of the words that every failed connect may contain."""
-    return any(secret.lower() in word for word in _COMMON.split())
+    """Whether a secret is part of the words that every failed connect may contain, or a row of them."""
+    words = secret.lower().split() or [secret]
+    return all(any(each in word for word in _WORDS) for each in words)
 
 
 def printable(text: str, limit: int = 500) -> str:

@@ -52,7 +52,8 @@ def of(environ: Mapping[str, str], name: str = "", default: str = "") -> Choice:
     each = [sources.chosen(environ, name)] if name else sources.found(environ)
     if complete := [source for source in each if source.is_complete]:
         return _only(complete)
-    if partial := [source for source in each if source.parts]:
+    # PGUSER and PGPASSWORD alone are for psql, and lead nowhere.
+    if partial := [source for source in each if source.parts and source.name != "PGHOST"]:
         # Its missing parts are named when the entry is made.
         return Choice(login(partial[0]))
     if default and not sources.on_azure(environ):

@@ -257,7 +257,9 @@ def check_plaintext_hosts(names: Collection[str]) -> None:
     if isinstance(names, str):
         raise ImproperlyConfigured("plaintext_hosts is text. Write a list: plaintext_hosts=['localhost', 'db'].")
     for name in names:
-        if not (hosts.is_local(name) and name or name in _CONTAINER_HOSTS or re.fullmatch(r"(?!\d+\Z)[\w-]+", name)):
+        is_here = bool(name) and hosts.is_local(name)
+        is_container = name.lower() in _CONTAINER_HOSTS or re.fullmatch(r"(?!\d+\Z)[\w-]+", name, re.ASCII)
+        if not (is_here or is_container):
             raise ImproperlyConfigured(
                 f"plaintext_hosts has {name!r}. Only this machine and a container's name, which has no dots, may go "
                 "without TLS."

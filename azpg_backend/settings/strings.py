@@ -106,7 +106,8 @@ def read(text: str) -> Said:
 
 
 def _said(pairs: Iterable[tuple[str, str]], postgis: bool = False, ignored: Iterable[str] = ()) -> Said:
-    values = {key: value for key, value in pairs if value and key not in _TLS}
+    # As for libpq, the last of several counts, an empty one too.
+    values = {key: value for key, value in dict(pairs).items() if value and key not in _TLS}
     return Said(values, postgis, tuple(ignored))
 
 
@@ -181,12 +182,14 @@ def _keyword_value(text: str) -> Said | None:
     if not pairs or not all(key in _KEYWORDS for key, _ in pairs):
         return None
     values = dict(pairs)
-    if any(";" in values.get(key, "") for key in ("host", "hostaddr", "port")) or not values.keys() & _PLACES:
+    if any(";" in values.get(key, "") for key in ("host", "hostaddr", "port")) or not any(
+        values.get(key) for key in _PLACES
+    ):
         return None
     return _said(pairs)
 
 
-_PLACES = frozenset({"host", "hostaddr", "service"})
+_PLACES = ("host", "hostaddr", "service")
 _PAIR = re.compile(
     r"\s*([^\s=]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)(?:[^\s\\]|\\.)*)?(?!\S))", re.DOTALL | re.ASCII
 )
@@ -195,7 +198,7 @@ _PAIR = re.compile(
 def keyword_values(text: str) -> list[tuple[str, str]]:
     """Return the pairs of a libpq keyword/value string, or [] if it is none (PostgreSQL's documentation, 32.1.1.1)."""
     pairs = []
-    position, end = 0, len(text.rstrip())
+    position, end = 0, len(text.rstrip(" \t\n\r\f\v"))
     while position < end:
         found = _PAIR.match(text, position)
         if not found:
@@ -228,6 +231,9 @@ def _dotnet(text: str) -> Said | None:
         elif key not in _TLS:
             ignored.append(" ".join(found[1].split()))
         position = found.end()
-    if "host" not in dict(pairs) or not all(re.fullmatch(r"[A-Za-z][\w ]{1,40}", each) for each in ignored):
+    # With a blank in it, the host is the rest of a libpq string that has a mistake.
+    if not re.fullmatch(r"[^\s=]+", dict(pairs).get("host", "")) or not all(
+        re.fullmatch(r"[A-Za-z][\w ]{1,40}", each) for each in ignored
+    ):
         return None
     return _said(pairs, ignored=ignored)

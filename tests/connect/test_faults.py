@@ -19,7 +19,6 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from django.db.utils import OperationalError, ProgrammingError
 
 from demo_project.localpg import Chain, LocalPostgres
 from tests.support import servers
+from tests.support.children import ended, forked
 from tests.support.load import Figures, Load, Request, create_table, fresh, kept, sever, stored, write
 from tests.support.network import own_network
 from tests.support.pgbouncer import PgBouncer, needs_pgbouncer
@@ -229,32 +229,6 @@ def test_a_transaction_does_not_go_on_in_a_child(
         insert(3)
     assert (tmp_path / "refused").exists()
     assert stored(target) == {1, 3}
-
-
-def forked(work: Callable[[], None]) -> int:
-    """Do work in a child, and return its id."""
-    with warnings.catch_warnings():
-        # Python warns of the pool's threads, which a child does not have.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        # Never back into pytest.
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return child
-
-
-def ended(child: int, end: float) -> bool:
-    """Whether a child ends by itself until then; else it is ended."""
-    while os.waitpid(child, os.WNOHANG) == (0, 0):
-        if time.monotonic() > end:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return False
-        time.sleep(0.02)
-    return True
 
 
 # Dead connections are noticed

@@ -21,7 +21,7 @@ from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
 from azpg_backend import base
 from demo_project.localpg import LocalPostgres
-from tests.connect.test_faults import ended, forked
+from tests.support.children import ended, forked
 from tests.support.settings import Settings, SettingsFor
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")

@@ -90,7 +90,7 @@ def test_a_server_that_started_directly_is_given_its_whole_time() -> None:
     plan = planned({"connect_timeout": 30})
     server = servers.of(plan.endpoints[0])
     server.learn_release(True, 0.0)
-    assert ways.ways(plan, 1.0)[0].params == {"sslnegotiation": "direct", "connect_timeout": 3}
+    assert ways.ways(plan, 1.0)[0].params == {"sslnegotiation": "direct", "connect_timeout": 10}
     server.started_directly()
     assert ways.ways(plan, 2.0)[0].params == {"sslnegotiation": "direct"}
 

@@ -399,7 +399,7 @@ def test_an_older_server_is_left_alone(
 def test_only_one_thread_makes_the_first_attempt(
     server: LocalPostgres, settings_for: SettingsFor, connect: Connect
 ) -> None:
-    """An end that never answers a direct start costs one connect of a process its three seconds, not all of them."""
+    """An end that never answers a direct start costs one connect of a process its ten seconds, not all of them."""
     silent: list[int] = []
 
     def behave(visitor: socket.socket) -> None:

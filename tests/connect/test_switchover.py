@@ -104,7 +104,7 @@ def test_who_stays_on_a_standby(
     started = time.monotonic()
     writer = connect(how(settings_for(standby, PATIENT)), "writer")
     first = pid(writer)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
     writer.close_if_unusable_or_obsolete()
     assert pid(writer) != first
     # A server older than PostgreSQL 14 says nothing of its role, until a write is refused.
@@ -150,5 +150,5 @@ def test_read_write_waits_for_a_promotion(
     request = write(connect(settings), 1)
     promoting.join()
     assert request.error is None
-    assert 1.5 < time.monotonic() - started < 6
+    assert 1.5 < time.monotonic() - started < 25
     assert stored(standby) == {1}

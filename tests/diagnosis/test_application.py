@@ -135,13 +135,11 @@ def test_all_connections_of_the_pool_are_in_use(
 
 
 @needs_pool
-def test_a_pool_that_gives_no_connection_is_no_pass(
-    server: LocalPostgres, settings_for: SettingsFor, check: Check
-) -> None:
-    """Django's pool asks itself for a connection to set the role on one."""
+def test_a_pool_with_a_role(server: LocalPostgres, settings_for: SettingsFor, check: Check) -> None:
+    """Django's own pool would ask itself for a connection to set the role on one, and wait for ever."""
     from azpg_backend.base import DatabaseWrapper
 
-    steps = check(with_options(settings_for(server), pool=True, assume_role="app"), timeout=4)
-    assert codes(steps) == ["login.failed"]
-    assert "assume_role" in (steps["login"].hint or "")
+    steps = check(with_options(settings_for(server), pool=True, assume_role="app"))
+    assert codes(steps) == []
+    assert "app" in steps["session"].message
     assert DatabaseWrapper._connection_pools == {}

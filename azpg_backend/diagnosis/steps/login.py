@@ -85,17 +85,12 @@ def _connect(context: Context, deadline: Deadline) -> Exception | None:
         context.wrapper = application.copy_of(context.application, context.plan, context.timeout, pooled=False)
         Task(context.wrapper.ensure_connection, "azpg-check-connect").result(deadline.left() + 1)
         if time.monotonic() - started - waited < waited / 2:
-            context.pool_problem = _useless_pool(context, waited)
+            context.pool_problem = _useless_pool(waited)
     return None
 
 
-def _useless_pool(context: Context, waited: float) -> Problem:
+def _useless_pool(waited: float) -> Problem:
     hint = "Compare OPTIONS['pool'] with psycopg_pool's documentation, or remove it and set CONN_MAX_AGE."
-    if (context.application.settings_dict.get("OPTIONS") or {}).get("assume_role"):
-        hint = (
-            "Django sets assume_role for a new connection of a pool by asking the same pool for another one. Remove "
-            "assume_role and let the server do it: ALTER ROLE ... SET role = '...'."
-        )
     message = f"the pool had no connection ready within {waited:.1f} s, though one without the pool works"
     return Problem("login.failed", message, hint)
 

@@ -1,0 +1,148 @@
+"""What a request that waits for a pool's connection is told, at once if waiting can't help."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db.backends.postgresql.psycopg_any import is_psycopg3
+from django.db.utils import OperationalError
+
+from demo_project.localpg import LocalPostgres, azure_chain
+from tests.support.settings import HOST, Settings, SettingsFor
+
+pytestmark = pytest.mark.skipif(not is_psycopg3, reason="Django's pool needs psycopg 3")
+
+Connect = Callable[..., Any]
+
+
+def pooled(settings: Settings, **pool: Any) -> Settings:
+    options = {**settings["OPTIONS"], "azpg": {}, "pool": {"min_size": 1, "max_size": 2, **pool}}
+    return {**settings, "OPTIONS": options, "CONN_HEALTH_CHECKS": True}
+
+
+@pytest.fixture
+def wrapper_of(connect: Connect) -> Iterator[Callable[[Settings], Any]]:
+    yield lambda settings: connect(settings, "pooled")
+
+
+def seconds_until(wrapper: Any, said: str) -> float:
+    started = time.monotonic()
+    with pytest.raises(OperationalError, match=said):
+        wrapper.ensure_connection()
+    return time.monotonic() - started
+
+
+def test_a_wrong_password_is_raised_at_once(
+    server: LocalPostgres, settings_for: SettingsFor, wrapper_of: Callable[[Settings], Any]
+) -> None:
+    wrapper = wrapper_of(pooled(settings_for(server, PASSWORD="not this one")))
+    assert seconds_until(wrapper, "password authentication failed") < 20
+    assert seconds_until(wrapper, "password authentication failed") < 20
+
+
+def test_a_wrong_certificate_is_raised_at_once(
+    own_server: LocalPostgres, settings_for: SettingsFor, wrapper_of: Callable[[Settings], Any]
+) -> None:
+    own_server.use_chain(azure_chain(HOST))
+    assert seconds_until(wrapper_of(pooled(settings_for(own_server))), "certificate verify failed") < 20
+
+
+def test_exhaustion_is_named_with_figures(
+    server: LocalPostgres, settings_for: SettingsFor, wrapper_of: Callable[[Settings], Any]
+) -> None:
+    wrapper = wrapper_of(pooled(settings_for(server), timeout=1.0))
+    wrapper.ensure_connection()
+    second = wrapper.pool.getconn()
+    other = wrapper_of(wrapper.settings_dict)
+    seconds_until(other, r"2 of the pool's at most 2 connections are in use, and 0 other requests(.|\n)*max_size")
+    wrapper.pool.putconn(second)
+
+
+def test_the_check_of_a_busy_pool_costs_no_round_trip(
+    server: LocalPostgres, settings_for: SettingsFor, wrapper_of: Callable[[Settings], Any]
+) -> None:
+    wrapper = wrapper_of(pooled(settings_for(server)))
+    wrapper.ensure_connection()
+    wrapper.close()
+    asked: list[Any] = []
+    wrapper.pool.check_connection = asked.append
+    wrapper.ensure_connection()
+    wrapper.close()
+    assert asked == []
+
+
+def test_an_interrupted_check_gives_the_connection_back(
+    server: LocalPostgres, settings_for: SettingsFor, wrapper_of: Callable[[Settings], Any]
+) -> None:
+    """As by an application server's time limit."""
+    wrapper = wrapper_of(pooled(settings_for(server), max_size=1, timeout=5))
+    wrapper.ensure_connection()
+    wrapper.close()
+
+    def interrupt(connection: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wrapper.pool, "_works", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            wrapper.ensure_connection()
+    wrapper.ensure_connection()
+    wrapper.close()
+
+
+def test_one_outage_drains_the_pool_once(
+    own_server: LocalPostgres, settings_for: SettingsFor, wrapper_of: Callable[[Settings], Any]
+) -> None:
+    """Not once for each request that notices, which would throw away what was just made."""
+    wrapper = wrapper_of(pooled(settings_for(own_server), min_size=4, max_size=4))
+    wrapper.ensure_connection()
+    wrapper.close()
+    pool = wrapper.pool
+    pool.wait(30)
+    drained: list[float] = []
+    drain = pool.drain
+
+    def count() -> None:
+        drained.append(time.monotonic())
+        drain()
+
+    pool.drain = count
+    own_server.restart()
+    time.sleep(1.1)
+    threads = [threading.Thread(target=lambda: pool.putconn(pool.getconn())) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(drained) == 1
+
+
+def test_closing_does_not_wait_for_workers_that_wait(
+    own_server: LocalPostgres, settings_for: SettingsFor, wrapper_of: Callable[[Settings], Any]
+) -> None:
+    settings = pooled(settings_for(own_server), timeout=1.5)
+    settings["OPTIONS"]["azpg"] = {"connect_retry_seconds": 0.5}
+    own_server.stop()
+    wrapper = wrapper_of(settings)
+    seconds_until(wrapper, "refused")
+    started = time.monotonic()
+    wrapper.close_pool()
+    assert time.monotonic() - started < 2
+
+
+def test_the_user_s_own_class_of_connections_is_used(
+    server: LocalPostgres, settings_for: SettingsFor, wrapper_of: Callable[[Settings], Any]
+) -> None:
+    from psycopg import Connection
+
+    class Own(Connection[Any]):
+        pass
+
+    wrapper = wrapper_of(pooled(settings_for(server), connection_class=Own))
+    wrapper.ensure_connection()
+    assert isinstance(wrapper.connection, Own)
+    wrapper.close()
