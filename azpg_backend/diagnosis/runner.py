@@ -76,7 +76,7 @@ class Diagnosis:
             return next(self._waiting, None)
 
     def reports(self) -> Iterator[DatabaseReport]:
-        """Yield each report as soon as it is there: in order if all aliases run side by side, otherwise as they come."""
+        """Yield each report as soon as it is there, in order as long as all aliases run side by side."""
         if len(self._aliases) > WORKERS:
             yield from self._as_they_come()
             return
