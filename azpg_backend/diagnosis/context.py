@@ -8,8 +8,11 @@ import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives import serialization
+
 from azpg_backend import trust
 from azpg_backend.diagnosis.bounded import Deadline, Task
+from azpg_backend.errors import explain, redact
 from azpg_backend.errors.problem import Problem
 from azpg_backend.plan.decision import Plan
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from azpg_backend.plan.hosts import Endpoint
     from azpg_backend.trust.announcements import Announcements
 
+# Keys of an alias that say how Django uses the connection.
+_DJANGO = ("CONN_MAX_AGE", "CONN_HEALTH_CHECKS", "ATOMIC_REQUESTS", "AUTOCOMMIT", "DISABLE_SERVER_SIDE_CURSORS")
 # Seconds for leaving.
 CLOSING = 1.0
 
@@ -74,6 +79,22 @@ class Context:
     def system_roots(self) -> bool:
         """Whether libpq trusts what its own OpenSSL finds, which nobody else can look into."""
         return self.ca_file == "system"
+
+    def shown_settings(self) -> dict[str, str]:
+        """Return what the alias asks of Django and libpq, without any secret."""
+        given = self.application.settings_dict
+        # Of Django's own keys only what can't hold a text.
+        plain = {
+            key: repr(given.get(key)) for key in _DJANGO if isinstance(given.get(key), (bool, int, float, type(None)))
+        }
+        secrets = list(explain.secrets_of(given))
+        asked = {key: redact.without(str(value), secrets) for key, value in self.plan.params.items()}
+        return {**plain, "auth": str(self.plan.options.auth), **asked}
+
+    def sent_pem(self) -> str:
+        """Return the certificates that the first server sent, as PEM."""
+        chain = next((each.chain for each in self.handshakes.values()), ())
+        return "".join(each.public_bytes(serialization.Encoding.PEM).decode("ascii") for each in chain)
 
     def cut(self) -> None:
         """End the connection at its socket, so that whatever waits for the server there ends as well."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from django.core.management.color import no_style
 
-from azpg_backend.diagnosis import as_github, as_html, as_json, as_junit, as_prometheus, as_text
+from azpg_backend.diagnosis import as_github, as_html, as_json, as_junit, as_prometheus, as_support, as_text
 from azpg_backend.diagnosis.outcome import Outcome
 
 # Columns of a report in a file.
@@ -24,6 +24,7 @@ RENDERERS: Mapping[str, Callable[[Outcome], str]] = {
     "github": as_github.render,
     "prometheus": as_prometheus.render,
     "html": as_html.render,
+    "support": as_support.render,
 }
 
 

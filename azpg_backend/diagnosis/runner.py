@@ -195,6 +195,8 @@ class _Alias:
             psql=client.shown_command(plan) if plan else "",
             steps=self._selection.judged(rows),
             duration_ms=round(seconds * 1000, 1),
+            settings=context.shown_settings() if context else {},
+            pem=context.sent_pem() if context else "",
         )
 
 
