@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from typing import Any
 
 import pytest
@@ -118,8 +119,15 @@ def test_a_closed_connection_has_no_role() -> None:
 # Forks
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
-def test_a_second_thread_of_a_child_waits_until_the_parent_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def in_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a fork without Python's hooks leaves behind. What this process really owns, with its threads, goes on."""
+    monkeypatch.setattr(memory, "_owned", weakref.WeakSet())
+    monkeypatch.setattr(memory, "_all", [])
+    monkeypatch.setattr(memory, "_owner", os.getpid() + 1)
+
+
+def test_a_second_thread_of_a_child_waits_until_the_parent_is_left(in_a_child: None) -> None:
     """Without Python's hooks, two threads of a new uWSGI worker may be the first to ask at the same time."""
     leaving, seen = threading.Event(), []
 
@@ -132,7 +140,6 @@ def test_a_second_thread_of_a_child_waits_until_the_parent_is_left(monkeypatch: 
 
     slow = Slow()
     memory.own(slow)
-    monkeypatch.setattr(memory, "_owner", os.getpid() + 1)
     first = threading.Thread(target=memory.leave_parent)
     first.start()
     assert leaving.wait(10)
@@ -141,13 +148,12 @@ def test_a_second_thread_of_a_child_waits_until_the_parent_is_left(monkeypatch: 
     first.join()
 
 
-def test_a_lock_that_the_parent_held_does_not_stop_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_the_parent_held_does_not_stop_a_child(in_a_child: None, monkeypatch: pytest.MonkeyPatch) -> None:
     held = threading.RLock()
     thread = threading.Thread(target=held.acquire)
     thread.start()
     thread.join()
     monkeypatch.setattr(memory, "_locks", {os.getpid() + 1: held})
-    monkeypatch.setattr(memory, "_owner", os.getpid() + 1)
     memory.leave_parent()
     assert memory._owner == os.getpid()
 
