@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from OpenSSL import crypto
 
 from azpg_backend.diagnosis.host_names import common_name
@@ -23,6 +24,7 @@ _NEAR = 365
 # Certificates from which on a CA file is taken for a copy of a public list (certifi, ca-certificates).
 _PUBLIC_LIST = 50
 _EXPIRED = 10
+_LAST = datetime.datetime.max.replace(microsecond=0, tzinfo=datetime.timezone.utc)
 _MOMENT = datetime.timedelta(seconds=1)
 
 Certificates = Sequence[x509.Certificate]
@@ -165,7 +167,7 @@ class _Future:
     def _moments(self) -> Iterator[datetime.datetime]:
         """Yield every moment at which something changes, from now on."""
         coming = [certificate for change in self.switches for certificate in change.chain]
-        ends = [each.not_valid_after_utc + _MOMENT for each in (*self.chain, *self.trusted, *coming)]
+        ends = [_after(each) for each in (*self.chain, *self.trusted, *coming)]
         ends += [_midnight(each.until) for each in self.switches if each.until]
         starts = [_midnight(each.date) for each in (*self.switches, *self.drops)]
         yield from sorted({max(self.now, each) for each in (*ends, *starts) if each > self.now or each in starts})
@@ -188,6 +190,20 @@ class _Future:
         if not issuers:
             return _Refusal("the server does not send its issuer's certificate")
         return _verified_above(issuers[0], self.chain[1:], trusted, moment)
+
+
+def _after(certificate: x509.Certificate) -> datetime.datetime:
+    """Return the first moment at which a certificate has ended; one without an end has the last second there is."""
+    return min(certificate.not_valid_after_utc, _LAST - _MOMENT) + _MOMENT
+
+
+def _same(one: x509.Certificate, other: x509.Certificate) -> bool:
+    """Whether two certificates are for the same authority: name and key."""
+    try:
+        return one.subject == other.subject and one.public_key() == other.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        # A kind of key that the library doesn't know: nothing else in the file has it then.
+        return one == other
 
 
 def _midnight(day: datetime.date) -> datetime.datetime:
@@ -233,10 +249,10 @@ def _verified_above(
     OpenSSL looks for an issuer in the file first; a certificate found there that is no root ends the use of what the
     server sent. Of several copies it prefers one that has not ended.
     """
-    held = [each for each in trusted if each.subject == issuer.subject and each.public_key() == issuer.public_key()]
+    held = [each for each in trusted if _same(each, issuer)]
     if held:
         return _verified(_lasting(held, moment), (), trusted, moment)
-    same = [each for each in sent if each.subject == issuer.subject and each.public_key() == issuer.public_key()]
+    same = [each for each in sent if _same(each, issuer)]
     return _verified(_lasting(same or [issuer], moment), sent, trusted, moment)
 
 

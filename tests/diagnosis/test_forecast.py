@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import datetime
 import json
 import re
 from collections.abc import Callable
@@ -10,10 +12,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from django.core.management import CommandError, call_command
 
 from azpg_backend.trust import announcements, ca_file, manifest
 from demo_project.localpg import Authority
+from demo_project.localpg.certificates import new_key
 from tests.support import servers
 from tests.support.futures import FAKETIME, OWN_HOST, TODAY, Make, World, accepted, authority, change, day
 from tests.support.settings import NO_RETRY
@@ -253,6 +260,32 @@ def test_a_break_in_years_is_told_but_is_no_warning(databases: Databases, tmp_pa
     issuing = below(g2)
     step = forecast_of(databases, World({0: (issuing, [issuing])}, {0: g2.pem}), tmp_path)
     assert (step["status"], step["detail"]["forecast"]["verdict"]) == ("pass", "breaks")
+
+
+def test_a_root_without_an_end(databases: Databases, tmp_path: Path) -> None:
+    """RFC 5280, 4.1.2.5: 99991231235959Z stands for no end, and is the last second that a date can hold."""
+    ends = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.timezone.utc)
+    g2 = Authority.root("G2", not_before=day(-300), not_after=ends, ca=True)
+    issuing = below(g2)
+    step = forecast_of(databases, World({0: (issuing, [issuing])}, {0: g2.pem}), tmp_path)
+    assert step["detail"]["forecast"]["date"] == str(day(900).date())
+
+
+def test_a_key_of_an_unknown_kind(databases: Databases, tmp_path: Path) -> None:
+    """An old bundle can hold a root whose key the library does not know, and libpq's OpenSSL does."""
+    g2 = root()
+    issuing = below(g2)
+    odd = Authority.root("Issuing", authority(), new_key(curve=ec.BrainpoolP256R1()))
+    broken = odd.certificate.public_bytes(serialization.Encoding.DER)
+    # The curve's last byte makes it one that nobody has: 1.3.36.3.3.2.8.1.1.7 becomes ...1.1.127.
+    curve = bytes.fromhex("2b2403030208010107")
+    assert curve in broken
+    unknown = base64.encodebytes(broken.replace(curve, curve[:-1] + b"\x7f")).decode()
+    text = f"-----BEGIN CERTIFICATE-----\n{unknown}-----END CERTIFICATE-----\n"
+    with pytest.raises(UnsupportedAlgorithm):
+        x509.load_pem_x509_certificate(text.encode()).public_key()
+    step = forecast_of(databases, World({0: (issuing, [issuing])}, {0: g2.pem + text}), tmp_path)
+    assert step["detail"]["forecast"]["verdict"] == "keeps", step
 
 
 # The list
