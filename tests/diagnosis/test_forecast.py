@@ -342,6 +342,13 @@ def test_a_list_that_is_none(databases: Databases, tmp_path: Path, text: str | N
     assert caught.value.returncode == 2
 
 
+def test_a_forecast_needs_its_step(databases: Databases) -> None:
+    databases(default={"ENGINE": "azpg_backend", "HOST": "nowhere.invalid"})
+    with pytest.raises(CommandError, match="add it to --only") as caught:
+        call_command("azpg_check", "--offline", "--forecast", "--only", "dns", "login")
+    assert caught.value.returncode == 2
+
+
 def test_a_list_without_a_forecast_is_refused(databases: Databases) -> None:
     databases(default={"ENGINE": "azpg_backend", "HOST": "nowhere.invalid"})
     with pytest.raises(CommandError, match="no use without --forecast"):

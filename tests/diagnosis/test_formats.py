@@ -202,6 +202,7 @@ def test_a_report_replaces_the_one_before(mixed: None, tmp_path: Path) -> None:
         (["--format", "json", "--output", ""], "not the path"),
         (["--format", "yaml"], "yaml"),
         (["--list-codes", "--format", "junit"], "text or json"),
+        (["--list-codes", "--announcements", "a.json"], "leave out --announcements"),
         (["--list-codes", "--format", "json", "--output", "{}/a"], "standard output"),
     ],
 )

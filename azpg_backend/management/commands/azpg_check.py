@@ -105,9 +105,8 @@ class Command(BaseCommand):
             raise SystemExit(1)
 
     def _list_codes(self, options: dict[str, Any]) -> None:
-        given = [
-            flag for flag in ("aliases", "only", "ignore", "wait", "ca_file", "update_ca", "forecast") if options[flag]
-        ]
+        useless = ("aliases", "only", "ignore", "wait", "ca_file", "update_ca", "forecast", "announcements")
+        given = [flag for flag in useless if options[flag]]
         if given:
             flag = "ALIAS" if given[0] == "aliases" else f"--{given[0].replace('_', '-')}"
             raise CommandError(f"--list-codes checks nothing: leave out {flag}.", returncode=USAGE_ERROR)
@@ -329,6 +328,8 @@ def _announcements(options: dict[str, Any]) -> Announcements | None:
         if options["announcements"]:
             raise CommandError("--announcements is of no use without --forecast.", returncode=USAGE_ERROR)
         return None
+    if options["only"] and not any(name.partition(".")[0] == "certificate" for name in options["only"]):
+        raise CommandError("--forecast is the certificate step's: add it to --only.", returncode=USAGE_ERROR)
     try:
         return announcements.read(options["announcements"] or announcements.PACKAGED)
     except announcements.UnreadableList as error:
