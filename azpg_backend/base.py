@@ -14,12 +14,11 @@ from django.utils.functional import cached_property
 
 from azpg_backend import parameters
 from azpg_backend.client import DatabaseClient
-from azpg_backend.connect import health, inherited, roles
+from azpg_backend.connect import health, inherited, kept, roles
 from azpg_backend.connect.failure import Failure
 from azpg_backend.connect.opening import Door
 from azpg_backend.errors import explain
 from azpg_backend.errors.redact import SECRET_KEYWORDS, Secret
-from azpg_backend.plan import decision
 from azpg_backend.plan.decision import Plan
 from azpg_backend.process import memory
 
@@ -83,7 +82,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
 
     def plan(self) -> Plan:
         """Return what this alias asks of libpq, with settings and environment as they are now."""
-        return self._connecting_by or decision.decide(self.alias, self.settings_dict)
+        return self._connecting_by or kept.plan_of(self.alias, self.settings_dict)
 
     def connect(self) -> None:
         """Connect, with one plan from beginning to end."""
@@ -160,7 +159,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         return super().get_new_connection(params)
 
     def _door(self, call: Any) -> Door:
-        return Door(self.plan(), call, self.Database, tuple(explain.secrets_of(self.settings_dict)))
+        return Door(self.plan(), call, self.Database, functools.partial(explain.secrets_of, self.settings_dict))
 
     def _leads_to_a_standby(self, connection: Any) -> bool:
         return roles.in_recovery(connection) and self.plan().writes

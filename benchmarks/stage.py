@@ -9,6 +9,7 @@ from typing import Any
 import certifi
 
 from azpg_backend import trust
+from azpg_backend.plan import defaults
 from demo_project.localpg import Chain
 
 HOST = "benchmark.postgres.database.azure.com"
@@ -29,6 +30,7 @@ def with_local_root(chain: Chain, folder: Path) -> dict[str, str]:
     for name, text in texts.items():
         Path(paths[name]).write_text(chain.root_pem + text, "utf-8")
     trust.BUNDLE = paths["bundle"]
+    defaults.TLS = {**defaults.TLS, "sslrootcert": paths["bundle"]}
     return paths
 
 

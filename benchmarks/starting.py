@@ -32,8 +32,8 @@ django.setup()
 from django.db import connection, connections
 connection.vendor
 print(json.dumps({"ready": (time.perf_counter() - started) * 1e3, "modules": len(sys.modules)}), flush=True)
-if "azpg_backend.trust" in sys.modules:
-    sys.modules["azpg_backend.trust"].BUNDLE = bundle
+if "azpg_backend.plan.defaults" in sys.modules:
+    sys.modules["azpg_backend.plan.defaults"].TLS["sslrootcert"] = bundle
 
 def connect():
     wall = cpu = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,13 +31,13 @@ class Door:
     plan: what libpq is asked for.
     call: the driver's connect, with keyword arguments.
     driver: the driver's module, for its exceptions.
-    secrets: what must not be shown of its errors.
+    secrets: returns what must not be shown of its errors.
     """
 
     plan: Plan
     call: Callable[..., Any]
     driver: Any
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    secrets: Callable[[], Iterable[str]] = field(default=tuple, repr=False)
     backoff: Backoff = Backoff()
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -166,7 +166,7 @@ class Door:
         except ImproperlyConfigured:
             raise
         except Exception as error:  # noqa: BLE001 (psycopg2 raises what is not its own for what it can't decode)
-            return Failure.of(error, self.driver, [*self.secrets, *filter(None, [token])])
+            return Failure.of(error, self.driver, [*self.secrets(), *filter(None, [token])])
         except BaseException as interruption:
             # Without the driver's frames, in which the password stands.
             raise interruption.with_traceback(None) from None
