@@ -2,49 +2,34 @@
 
 from __future__ import annotations
 
-import datetime
 import json
-from collections.abc import Iterable
-from importlib import metadata
 from typing import Any
 
 from azpg_backend.diagnosis.documents import address_of
+from azpg_backend.diagnosis.outcome import Outcome
 from azpg_backend.diagnosis.report import DatabaseReport, Status, StepResult
 
 VERSION = 1
 
 
-def render(databases: Iterable[DatabaseReport], level: Status = Status.FAIL, *, interrupted: bool = False) -> str:
-    """Return the whole report as one JSON document.
-
-    level: from which "ok" is false.
-    interrupted: whether the check was ended before its end.
-    """
-    rows = [_database(database, level) for database in databases]
+def render(outcome: Outcome) -> str:
+    """Return the whole report as one JSON document; docs/azpg_check.schema.json describes it."""
     document = {
         "version": VERSION,
-        "azpg_version": _own_version(),
-        "checked_at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "ok": not interrupted and all(row["ok"] for row in rows),
-        "databases": rows,
+        "azpg_version": outcome.version,
+        "checked_at": outcome.checked_at.isoformat(),
+        "ok": outcome.ok,
+        "databases": [_database(each, outcome) for each in outcome.reports],
     }
-    return json.dumps({**document, "interrupted": True} if interrupted else document, indent=2)
+    return json.dumps({**document, "interrupted": True} if outcome.interrupted else document, indent=2)
 
 
-def _own_version() -> str | None:
-    try:
-        return metadata.version("django-azpg")
-    except metadata.PackageNotFoundError:
-        # A copy of the source that was never installed.
-        return None
-
-
-def _database(database: DatabaseReport, level: Status) -> dict[str, Any]:
+def _database(database: DatabaseReport, outcome: Outcome) -> dict[str, Any]:
     return {
         "alias": database.alias,
         "host": database.host,
         "port": database.port,
-        "ok": not database.reaches(level),
+        "ok": outcome.passes(database),
         "psql": database.psql,
         "duration_ms": database.duration_ms,
         "steps": [_step(step) for step in database.steps],

@@ -9,12 +9,14 @@ from typing import Any
 from django.core.management.color import Style
 
 from azpg_backend.diagnosis.documents import address_of
+from azpg_backend.diagnosis.outcome import Outcome
 from azpg_backend.diagnosis.report import DatabaseReport, Status, StepResult
 from azpg_backend.errors.redact import printable
 
 # Milliseconds from which a step's duration is worth a reader's time.
 _SLOW_MS = 1000.0
 _WORDS = {Status.PASS: "ok", Status.WARN: "WARN", Status.FAIL: "FAIL", Status.SKIP: "skip"}
+INTERRUPTED = "Interrupted: the steps marked 'not reached' were not looked at."
 _STEP_WIDTH = len("certificate")
 _INDENT = " " * (2 + _STEP_WIDTH + 2 + 4 + 2)
 
@@ -51,6 +53,16 @@ def summary(databases: Sequence[DatabaseReport], seconds: float, style: Style) -
     return f"{len(databases)} aliases in {_seconds(seconds * 1000)}: {', '.join(parts)}"
 
 
+def whole(outcome: Outcome, style: Style, width: int) -> str:
+    """Return the report of all aliases, as it is printed line by line otherwise."""
+    parts = [render(each, style, width) + "\n" for each in outcome.reports]
+    if len(outcome.reports) > 1:
+        parts.append(summary(outcome.reports, outcome.seconds, style))
+    if outcome.interrupted:
+        parts.append(INTERRUPTED)
+    return "\n".join(parts)
+
+
 def for_terminal(text: str) -> str:
     """Return a text that is copied, not read, with escapes for what would move or colour the terminal."""
     plain = (each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
@@ -65,6 +77,8 @@ def _lines(database: DatabaseReport, style: Style, width: int, slow: float) -> I
         yield from _step_lines(step, style, width, slow)
         if step.step == "certificate":
             yield from _chain_lines(step, style, width)
+            if coming := step.detail.get("forecast"):
+                yield from (_INDENT + more for more in _wrapped(f"forecast: {coming['text']}", width))
     if database.psql:
         yield ""
         yield "  The same with psql (it asks for the password):"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 
@@ -27,6 +28,7 @@ class Roots:
         self._timeout = timeout
         # Aliases may share a file, and each must see what the other did to it.
         self._files = threading.Lock()
+        self._known: dict[str, tuple[tuple[int, ...], ca_file.CaFile]] = {}
         self._downloads: Task[list[Download]] | None = None
         if not offline:
             self._downloads = Task(lambda: fetch(manifest.bundled(), timeout), "azpg-check-ca")
@@ -44,7 +46,7 @@ class Roots:
         """
         with self._files:
             done = ""
-            current = ca_file.read(path)
+            current = self._read(path)
             if may_write and not any(each.problem == "fingerprint_mismatch" for each in self.downloads()):
                 if current.unusable is not None and current.unusable.code == "ca.file_missing":
                     done = writing.write_new(path, manifest.bundled())
@@ -52,6 +54,18 @@ class Roots:
                     added = writing.add_roots(path, manifest.bundled())
                     done = f"gained {', '.join(root.name for root in added)}" if added else ""
             return (ca_file.read(path) if done else current), done
+
+    def _read(self, path: str) -> ca_file.CaFile:
+        """Read a CA file, once for all the aliases of a fleet that share it, as long as it is the same file."""
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError):
+            return ca_file.read(path)
+        state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode)
+        known = self._known.get(path)
+        if known is None or known[0] != state:
+            known = self._known[path] = (state, ca_file.read(path))
+        return known[1]
 
 
 def fetch(roots: Sequence[Root], timeout: float) -> list[Download]:

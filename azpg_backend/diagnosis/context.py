@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives import serialization
+
 from azpg_backend import trust
 from azpg_backend.diagnosis.bounded import Deadline, Task
+from azpg_backend.errors import explain, redact
 from azpg_backend.errors.problem import Problem
 from azpg_backend.plan.decision import Plan
 
@@ -20,7 +23,10 @@ if TYPE_CHECKING:
     from azpg_backend.diagnosis.handshake import Handshake
     from azpg_backend.diagnosis.report import StepResult
     from azpg_backend.plan.hosts import Endpoint
+    from azpg_backend.trust.announcements import Announcements
 
+# Keys of an alias that say how Django uses the connection.
+_DJANGO = ("CONN_MAX_AGE", "CONN_HEALTH_CHECKS", "ATOMIC_REQUESTS", "AUTOCOMMIT", "DISABLE_SERVER_SIDE_CURSORS")
 # Seconds for leaving.
 CLOSING = 1.0
 
@@ -32,6 +38,7 @@ class Context:
     application: the application's own wrapper, never connected here.
     wrapper: its copy, through which the check connects.
     timeout: seconds for each step.
+    announcements: the changes to look ahead with, or None for no forecast.
     ca_usable: whether libpq could load the CA file.
     addresses: by endpoint, filled by the dns step.
     sockets: by endpoint, filled by the tcp step.
@@ -48,6 +55,7 @@ class Context:
     plan: Plan
     timeout: float
     roots: Roots
+    announcements: Announcements | None = None
     ca_usable: bool = True
     addresses: dict[Endpoint, list[str]] = field(default_factory=dict)
     sockets: dict[Endpoint, socket.socket] = field(default_factory=dict)
@@ -75,6 +83,22 @@ class Context:
     def system_roots(self) -> bool:
         """Whether libpq trusts what its own OpenSSL finds, which nobody else can look into."""
         return self.ca_file == "system"
+
+    def shown_settings(self) -> dict[str, str]:
+        """Return what the alias asks of Django and libpq, without any secret."""
+        given = self.application.settings_dict
+        # Of Django's own keys only what can't hold a text.
+        plain = {
+            key: repr(given.get(key)) for key in _DJANGO if isinstance(given.get(key), (bool, int, float, type(None)))
+        }
+        secrets = list(explain.secrets_of(given))
+        asked = {key: redact.without(str(value), secrets) for key, value in self.plan.params.items()}
+        return {**plain, "auth": str(self.plan.options.auth), **asked}
+
+    def sent_pem(self) -> str:
+        """Return the certificates that the first server sent, as PEM."""
+        chain = next((each.chain for each in self.handshakes.values()), ())
+        return "".join(each.public_bytes(serialization.Encoding.PEM).decode("ascii") for each in chain)
 
     def cut(self) -> None:
         """End the connection at its socket, so that whatever waits for the server there ends as well."""

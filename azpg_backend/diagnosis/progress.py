@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import threading
 from collections.abc import Callable, Iterable
@@ -37,8 +38,10 @@ class Progress:
             self._show()
 
     def _show(self) -> None:
-        line = ", ".join(f"{alias}: {step}" for alias, step in self._running.items())
         width = shutil.get_terminal_size().columns - 1
+        # No more of a thousand aliases than a line could hold.
+        shown = itertools.islice(self._running.items(), width)
+        line = ", ".join(f"{alias}: {step}" for alias, step in shown)
         if self._running:
             self._write(_ERASE + f"Checking {line} ..."[:width])
 

@@ -85,6 +85,8 @@ class DatabaseReport:
 
     psql: the command that connects in the same way, without any secret.
     duration_ms: milliseconds for the whole.
+    settings: what the alias asks of Django and libpq, without any secret; for support.
+    pem: the certificates that the server sent, as PEM; for support.
     """
 
     alias: str
@@ -93,6 +95,8 @@ class DatabaseReport:
     psql: str
     steps: tuple[StepResult, ...]
     duration_ms: float = 0.0
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)
+    pem: str = field(default="", repr=False)
 
     @property
     def ok(self) -> bool:

@@ -47,6 +47,7 @@ STEP_CODES: Mapping[str, str] = {
     "certificate.wrong_purpose": "a certificate may not be used like this",
     "certificate.weak": "a key or signature that OpenSSL no longer accepts",
     "certificate.expiring": "a certificate of the chain ends soon",
+    "certificate.will_break": "an announced change will make libpq refuse the server (--forecast)",
     "login.wrong_password": "password, role or user@server form",
     "login.no_hba_entry": "the firewall, or a rule for this user and database",
     "login.unknown_database": "NAME does not exist",

@@ -10,6 +10,7 @@ import base64
 import codecs
 import contextlib
 import datetime
+import functools
 import os
 import re
 import stat
@@ -206,6 +207,7 @@ def _unusable(path: str, data: bytes) -> Problem:
     return _invalid(path, f"{path} has no certificate in it", again)
 
 
+@functools.lru_cache(maxsize=1024)
 def sha256(certificate: x509.Certificate) -> str:
     return certificate.fingerprint(hashes.SHA256()).hex()
 

@@ -14,5 +14,9 @@ _PART = 5
 
 def ends_soon(certificate: x509.Certificate, now: datetime.datetime) -> bool:
     """Whether less than 30 days and less than a fifth of its lifetime are left, or it has ended."""
-    whole = certificate.not_valid_after_utc - certificate.not_valid_before_utc
-    return certificate.not_valid_after_utc - now < min(_LONGEST, whole / _PART)
+    return is_soon(certificate.not_valid_before_utc, certificate.not_valid_after_utc, now)
+
+
+def is_soon(begins: datetime.datetime, ends: datetime.datetime, now: datetime.datetime) -> bool:
+    """Whether the same holds for a life between two moments."""
+    return ends - now < min(_LONGEST, (ends - begins) / _PART)

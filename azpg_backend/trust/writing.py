@@ -73,6 +73,24 @@ def add_roots(path: str, roots: Iterable[Root]) -> list[Root]:
         return missing
 
 
+def write_over(path: str, data: bytes) -> None:
+    """Write a file, or replace one, which keeps mode and owner; a symbolic link keeps pointing at it.
+
+    Raises OSError, or CaFileError if the owner can't be kept.
+    """
+    target = Path(os.path.realpath(path))
+    with _Folder(target.parent) as folder:
+        try:
+            before = folder.status(target.name)
+        except FileNotFoundError:
+            before = None
+        if before is not None and not stat.S_ISREG(before.st_mode):
+            raise OSError(None, "not a regular file")
+        mode = stat.S_IMODE(before.st_mode) & 0o777 if before else _MODE
+        with folder.temporary(target.name, data, mode, like=before) as temporary:
+            folder.replace(temporary, target.name)
+
+
 def _text(roots: Iterable[Root]) -> bytes:
     return "\n".join(manifest.pem(root) for root in roots).encode("ascii")
 

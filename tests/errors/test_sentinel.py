@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import traceback
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from django.db import connections
 from django.test import RequestFactory, override_settings
 from django.views.debug import technical_500_response
 
+from azpg_backend.diagnosis import formats
 from azpg_backend.plan import libpq, rules
 from demo_project.localpg import LocalPostgres
 from tests.support.outputs import outputs
@@ -151,7 +153,10 @@ SHOWN: dict[str, Callable[[], object]] = {
     "connect": connecting,
     "check": lambda: print(*checks.run_checks(tags=["azpg"])),
     "azpg_check": lambda: call_command(*NO_DOWNLOADS, "--verbosity", "3"),
-    "azpg_check as JSON": lambda: call_command(*NO_DOWNLOADS, "--format", "json"),
+    **{
+        f"azpg_check as {name}": functools.partial(call_command, *NO_DOWNLOADS, "--format", name)
+        for name in formats.RENDERERS
+    },
     "the plan": lambda: print(repr(connections["default"].plan())),  # type: ignore[attr-defined]
     "the error page": lambda: print(page("text/html")),
     "the error page as text": lambda: print(page("text/plain")),

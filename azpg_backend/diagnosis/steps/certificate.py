@@ -11,16 +11,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from azpg_backend import trust
-from azpg_backend.diagnosis import host_names, verdict
+from azpg_backend.diagnosis import forecast, host_names, verdict
 from azpg_backend.diagnosis.context import Context
+from azpg_backend.diagnosis.forecast import Forecast
 from azpg_backend.diagnosis.handshake import Handshake
 from azpg_backend.diagnosis.report import StepResult, from_problems, passed
 from azpg_backend.diagnosis.step import Step, encryption, handshakes, network
 from azpg_backend.errors import causes
 from azpg_backend.errors.problem import Problem, Severity
 from azpg_backend.errors.redact import printable
-from azpg_backend.plan import libpq
+from azpg_backend.plan import hosts, libpq
 from azpg_backend.plan.hosts import Endpoint
+from azpg_backend.trust import ca_file
+from azpg_backend.trust.announcements import Announcements
 
 
 def run(context: Context) -> StepResult:
@@ -41,6 +44,10 @@ def run(context: Context) -> StepResult:
             warnings.append(soon)
     shown = next(iter(context.handshakes.values()))
     detail = _detail(shown, [each for each in refusals if verdict.depth_of(each) < len(shown.chain)])
+    if context.announcements is not None and context.trusted:
+        coming = _coming(context, context.announcements, now)
+        detail["forecast"] = coming.row()
+        warnings += filter(None, [coming.problem(now.date())])
     if refusals and context.trusted:
         refusals = [_beside_others(each, context) for each in refusals]
     if refusals or warnings:
@@ -48,6 +55,17 @@ def run(context: Context) -> StepResult:
     leaf = host_names.common_name(shown.chain[0].subject)
     until = shown.chain[0].not_valid_after_utc.strftime("%Y-%m-%d")
     return passed("certificate", f"{leaf} until {until}, issued under {detail['root']}", **detail)
+
+
+def _coming(context: Context, known: Announcements, now: datetime.datetime) -> Forecast:
+    """Return the forecast that is the worst of all trusted endpoints."""
+    trusted = ca_file.read(context.ca_file).certificates
+    found = []
+    for endpoint in context.trusted:
+        cloud = hosts.cloud_of(endpoint.host)
+        chain = context.handshakes[endpoint].chain
+        found.append(forecast.of(chain, trusted, cloud.name if cloud else None, known, now))
+    return min(found, key=lambda each: (not each.breaks, each.day or datetime.date.max))
 
 
 def _as_warnings(problems: Iterable[Problem]) -> list[Problem]:

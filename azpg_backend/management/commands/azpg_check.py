@@ -14,14 +14,19 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
 from azpg_backend.base import DatabaseWrapper
-from azpg_backend.diagnosis import as_json, as_text, selection
+from azpg_backend.diagnosis import as_json, as_text, formats, selection
 from azpg_backend.diagnosis.ca_files import Roots
 from azpg_backend.diagnosis.documents import address_of
+from azpg_backend.diagnosis.outcome import Outcome
 from azpg_backend.diagnosis.progress import Progress, no_progress
 from azpg_backend.diagnosis.report import DatabaseReport, Status
 from azpg_backend.diagnosis.runner import Diagnosis
 from azpg_backend.diagnosis.selection import Selection
 from azpg_backend.errors.codes import AZURE, STEP_CODES
+from azpg_backend.management import outputs
+from azpg_backend.management.outputs import Output, OutputError
+from azpg_backend.trust import announcements
+from azpg_backend.trust.announcements import Announcements
 
 USAGE_ERROR = 2
 # As a shell reports a program that SIGINT ended.
@@ -37,14 +42,17 @@ examples:
   manage.py azpg_check --offline               without looking at the official CA downloads
   manage.py azpg_check --ca-file azure.pem     also write the CA roots, for psql or pgAdmin
   manage.py azpg_check --wait 120              until the server is ready, as in an init container
+  manage.py azpg_check --format json --output a.json --format junit --output b.xml
+                                               two files, and text on the terminal
   manage.py azpg_check --ignore ca.root_missing --fail-level WARNING
   manage.py azpg_check --azure                 also ask Azure: state, firewall, parameters, storage
+  manage.py azpg_check --forecast              which alias breaks on which day, and why
   manage.py azpg_check --list-codes            every code, and what it means
 
 exit status:
   0    nothing at or above the fail level
   1    something at or above it
-  2    wrong usage, such as an unknown alias
+  2    wrong usage, such as an unknown alias, or a report that can't be written
   130  interrupted (Ctrl-C); what was known until then is printed
 """
 
@@ -65,11 +73,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
         add("aliases", nargs="*", metavar="ALIAS", help="Aliases of DATABASES; default: all of them.")
-        add("--format", choices=["text", "json"], default="text", help="Default: text.")
+        outputs.add_arguments(parser, _path)
         add("--azure", action="store_true", help="Also ask Azure itself, read-only (extra [azure], role Reader).")
         add("--list-codes", action="store_true", help="Print every code with its meaning, and check nothing.")
         _add_files(parser)
         _add_times(parser)
+        _add_forecast(parser)
         _add_selection(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -78,7 +87,7 @@ class Command(BaseCommand):
         if options["list_codes"]:
             self._list_codes(options)
             return
-        check = _Check(self, options, _wrappers(options["aliases"]))
+        check = _Check(self, options, _wrappers(options["aliases"]), _outputs(options))
         try:
             try:
                 reports = check.run()
@@ -98,11 +107,15 @@ class Command(BaseCommand):
             raise SystemExit(1)
 
     def _list_codes(self, options: dict[str, Any]) -> None:
-        given = [flag for flag in ("aliases", "only", "ignore", "wait", "ca_file", "update_ca") if options[flag]]
+        useless = ("aliases", "only", "ignore", "wait", "ca_file", "update_ca", "forecast", "announcements")
+        given = [flag for flag in useless if options[flag]]
         if given:
             flag = "ALIAS" if given[0] == "aliases" else f"--{given[0].replace('_', '-')}"
             raise CommandError(f"--list-codes checks nothing: leave out {flag}.", returncode=USAGE_ERROR)
-        if options["format"] == "json":
+        (asked, *more) = _outputs(options)
+        if more or asked.path or asked.format not in {"text", "json"}:
+            raise CommandError("--list-codes goes to standard output, as text or json.", returncode=USAGE_ERROR)
+        if asked.format == "json":
             rows = [{"code": code, "summary": text, "docs": address_of(code)} for code, text in STEP_CODES.items()]
             self.write(json.dumps({"version": as_json.VERSION, "codes": rows}, indent=2))
             return
@@ -124,15 +137,21 @@ class _Check:
     """One run of the command: diagnose, again while there is time for it, and print.
 
     out: the command, for its output and style.
+    asked: the reports to make, one of them for standard output.
     """
 
-    def __init__(self, out: Command, options: dict[str, Any], wrappers: Sequence[DatabaseWrapper]) -> None:
+    def __init__(
+        self, out: Command, options: dict[str, Any], wrappers: Sequence[DatabaseWrapper], asked: Sequence[Output]
+    ) -> None:
         self._out = out
+        self._asked = asked
+        self._shown = next(each.format for each in asked if not each.path)
         self._options = options
         self._wrappers = wrappers
         self._level = LEVELS[options["fail_level"]]
         self._selection = _selection(options)
-        self._text = options["format"] == "text"
+        self._announcements = _announcements(options)
+        self._text = self._shown == "text"
         self._started = time.monotonic()
         self._width = shutil.get_terminal_size().columns
         self._roots = Roots(
@@ -143,24 +162,25 @@ class _Check:
         )
         self._progress: Progress | None = None
         self._diagnosis: Diagnosis | None = None
-        self._printed = 0
+        self._printed: set[str] = set()
 
     def run(self) -> list[DatabaseReport]:
         """Check, print, and return the reports."""
         end = self._started + self._options["wait"]
         while True:
             self._diagnosis = self._begin()
+            self._diagnosis.start()
             reports = []
             for report in self._diagnosis.reports():
                 reports.append(report)
                 if not self._options["wait"]:
                     self._print(report)
+            reports = self._diagnosis.in_order(reports)
             if not self._is_worth_waiting(reports, end):
                 break
             self._clear()
             time.sleep(min(PAUSE, max(0.0, end - time.monotonic())))
-        for report in reports[self._printed :]:
-            self._print(report)
+        self._print_rest(reports)
         self._finish(reports)
         return reports
 
@@ -168,16 +188,21 @@ class _Check:
         """Print what is known so far."""
         reports = self._diagnosis.known_so_far() if self._diagnosis else []
         self._clear()
-        for report in reports[self._printed :]:
-            self._print(report)
+        self._print_rest(reports)
         self._finish(reports, interrupted=True)
+
+    def _print_rest(self, reports: Sequence[DatabaseReport]) -> None:
+        for report in reports:
+            if report.alias not in self._printed:
+                self._print(report)
 
     def _begin(self) -> Diagnosis:
         if self._text and self._options["verbosity"] and self._out.stdout.isatty():
             aliases = [wrapper.alias for wrapper in self._wrappers]
             self._progress = Progress(self._out.write_at_once, aliases, azure=self._selection.azure)
         progress = self._progress or no_progress
-        return Diagnosis(self._wrappers, self._roots, self._options["timeout"], progress, self._selection)
+        timeout = self._options["timeout"]
+        return Diagnosis(self._wrappers, self._roots, timeout, progress, self._selection, self._announcements)
 
     def _is_worth_waiting(self, reports: Sequence[DatabaseReport], end: float) -> bool:
         failing = [report for report in reports if report.reaches(self._level)]
@@ -190,24 +215,27 @@ class _Check:
             self._progress.clear()
 
     def _print(self, report: DatabaseReport) -> None:
-        self._printed += 1
+        self._printed.add(report.alias)
         if not self._text:
             return
         self._clear()
         if self._options["verbosity"] == 0:
-            self._out.write(as_text.line(report, self._out.style))
+            self._out.write_at_once(as_text.line(report, self._out.style) + "\n")
             return
         every = self._options["verbosity"] > 1
-        self._out.write(as_text.render(report, self._out.style, self._width, every_duration=every) + "\n\n")
+        text = as_text.render(report, self._out.style, self._width, every_duration=every)
+        self._out.write_at_once(text + "\n\n")
 
     def _finish(self, reports: Sequence[DatabaseReport], *, interrupted: bool = False) -> None:
+        outcome = Outcome(reports, self._level, time.monotonic() - self._started, interrupted)
         if not self._text:
-            self._out.write(as_json.render(reports, self._level, interrupted=interrupted))
-            return
-        if len(reports) > 1 and self._options["verbosity"]:
-            self._out.write(as_text.summary(reports, time.monotonic() - self._started, self._out.style))
-        if interrupted:
-            self._out.write("Interrupted: the steps marked 'not reached' were not looked at.")
+            self._out.write(formats.render(self._shown, outcome), ending="")
+        elif len(reports) > 1 and self._options["verbosity"]:
+            self._out.write(as_text.summary(reports, outcome.seconds, self._out.style))
+        if self._text and interrupted:
+            self._out.write(as_text.INTERRUPTED)
+        if failed := outputs.write(self._asked, outcome):
+            raise CommandError(" ".join(failed), returncode=USAGE_ERROR)
 
 
 def _add_files(parser: CommandParser) -> None:
@@ -231,6 +259,16 @@ def _add_times(parser: CommandParser) -> None:
         metavar="SECONDS",
         help="Check again until every alias passes or this time is over. Default: 0, check once.",
     )
+
+
+def _add_forecast(parser: CommandParser) -> None:
+    add = parser.add_argument
+    add(
+        "--forecast",
+        action="store_true",
+        help="Say for each alias until when it works, or on which day it breaks, by all that has been announced.",
+    )
+    add("--announcements", metavar="PATH", type=_path, help="A newer list of changes for --forecast, as JSON.")
 
 
 def _add_selection(parser: CommandParser) -> None:
@@ -278,6 +316,27 @@ def _path(text: str) -> str:
     if os.path.isdir(text):
         raise argparse.ArgumentTypeError(f"{text!r} is a folder: add the name of a file")
     return text
+
+
+def _outputs(options: dict[str, Any]) -> list[Output]:
+    try:
+        return outputs.asked_for(options["format"])
+    except OutputError as error:
+        raise CommandError(str(error), returncode=USAGE_ERROR) from None
+
+
+def _announcements(options: dict[str, Any]) -> Announcements | None:
+    """Return the list for a forecast, or None without --forecast. Raises CommandError."""
+    if not options["forecast"]:
+        if options["announcements"]:
+            raise CommandError("--announcements is of no use without --forecast.", returncode=USAGE_ERROR)
+        return None
+    if options["only"] and not any(name.partition(".")[0] == "certificate" for name in options["only"]):
+        raise CommandError("--forecast is the certificate step's: add it to --only.", returncode=USAGE_ERROR)
+    try:
+        return announcements.read(options["announcements"] or announcements.PACKAGED)
+    except announcements.UnreadableList as error:
+        raise CommandError(f"--announcements: {error}.", returncode=USAGE_ERROR) from None
 
 
 def _selection(options: dict[str, Any]) -> Selection:
