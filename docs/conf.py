@@ -31,6 +31,3 @@ html_show_copyright = False
 # Options such as --update-ca, and quotation marks to be copied, stay as they are written.
 smartquotes = False
 
-# Two pages come from elsewhere. Links to them are checked as soon as both are here.
-if not all((HERE / f"{page}.md").exists() for page in ("local-development", "settings")):
-    suppress_warnings = ["toc.not_readable", "myst.xref_missing"]
