@@ -82,7 +82,18 @@ def run(project: Path) -> Run:
 
 
 @pytest.mark.parametrize(
-    ("title", "schema"), [("GitHub Actions", "github-workflows"), ("Azure DevOps", "azure-pipelines")]
+    ("title", "schema"),
+    [
+        ("GitHub Actions", "github-workflows"),
+        pytest.param(
+            "Azure DevOps",
+            "azure-pipelines",
+            marks=pytest.mark.skipif(
+                sys.version_info < (3, 11),  # noqa: UP036 (the tests run on 3.10 too)
+                reason="check-jsonschema for Python 3.10 can't read this schema",
+            ),
+        ),
+    ],
 )
 def test_the_pipelines_are_what_their_services_take(tmp_path: Path, title: str, schema: str) -> None:
     path = tmp_path / "pipeline.yml"
