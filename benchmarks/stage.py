@@ -35,7 +35,7 @@ def with_local_root(chain: Chain, folder: Path) -> dict[str, str]:
 
 
 def aliases(paths: Mapping[str, str], port: int) -> dict[str, dict[str, Any]]:
-    """Return DATABASES: this engine as users write it, and Django's with one root, with certifi's, and unverified."""
+    """Return DATABASES: this engine as users write it, and Django's with one root, ours, certifi's, and unverified."""
 
     def alias(engine: str, **options: str) -> dict[str, Any]:
         server = {"NAME": "app", "USER": "app", "PASSWORD": PASSWORD, "HOST": HOST, "PORT": port}
@@ -45,6 +45,7 @@ def aliases(paths: Mapping[str, str], port: int) -> dict[str, dict[str, Any]]:
         "default": alias("azpg_backend"),
         "ours": alias("azpg_backend"),
         "one_root": alias(STOCK, sslmode="verify-full", sslrootcert=paths["one"]),
+        "same": alias(STOCK, sslmode="verify-full", sslrootcert=paths["bundle"]),
         "certifi": alias(STOCK, sslmode="verify-full", sslrootcert=paths["certifi"]),
         "require": alias(STOCK, sslmode="require"),
     }
