@@ -257,8 +257,8 @@ CAUSES = (
         r"too many clients already|remaining connection slots are reserved|too many connections for"
         r"|max_client_conn|max_(?:user|db)_(?:client_)?connections",
         "all connections that the server allows are taken (a B1ms has 35 for applications)",
-        "Use the built-in PgBouncer (PORT 6432), a smaller pool or fewer workers; SELECT * FROM pg_stat_activity shows "
-        "who holds them.",
+        "Use the built-in PgBouncer (PORT 6432), a smaller pool or fewer workers; under ASGI set CONN_MAX_AGE to 0 or "
+        "use OPTIONS['pool']. SELECT * FROM pg_stat_activity shows who holds them.",
         transient=True,
     ),
     Cause(
@@ -295,7 +295,7 @@ CAUSES = (
         "login.failed",
         r"channel binding required",
         "channel_binding is 'require', which neither PgBouncer nor a Microsoft Entra login can do",
-        "Remove channel_binding; libpq still uses it where the server offers it.",
+        "Remove channel_binding; libpq still uses it if the server offers it.",
     ),
     Cause(
         "login.failed",
