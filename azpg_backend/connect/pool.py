@@ -226,6 +226,10 @@ class Pool(ConnectionPool[Any]):  # type: ignore[misc]
         return Failure(error, Explanation(str(error), problem)).explained(plan.alias)
 
 
+def _looked_at_already(connection: Any) -> None:
+    """Check nothing, for getconn() has looked without a round trip; but let a pool that checks say that it does."""
+
+
 def make(door: Door, params: Mapping[str, Any], configure: Any, options: Any, *, checked: bool) -> Pool:
     """Return a pool that is not open yet.
 
@@ -233,4 +237,6 @@ def make(door: Door, params: Mapping[str, Any], configure: Any, options: Any, *,
     """
     own = {} if options is True else dict(options)
     checked = checked and "check" not in own
+    if checked:
+        own["check"] = _looked_at_already
     return Pool(door, checked=checked, kwargs={**params, "autocommit": True}, open=False, configure=configure, **own)

@@ -151,7 +151,8 @@ DJANGO: Mapping[str, Rule] = {
 OPTIONS: Mapping[str, Rule] = {
     "assume_role": Rule(lambda value: value is None or _name(value), "the name of a role", "Write text."),
     "isolation_level": Rule(
-        _integer(1, 4),
+        # Of the numbers, Django refuses those that it does not know, in words of its own.
+        _integer(-2_147_483_648),
         "an isolation level",
         "Write django.db.backends.postgresql.psycopg_any.IsolationLevel.SERIALIZABLE, or another of its members.",
     ),

@@ -124,7 +124,8 @@ def _missing_for_pool() -> str:
     from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
     if not is_psycopg3:
-        return "the driver is psycopg2, and Django's pool needs psycopg 3"
+        # The last words are Django's own.
+        return "the driver is psycopg2: Database pooling requires psycopg >= 3"
     return "" if _pool_parameters() else "the package psycopg_pool is not installed"
 
 

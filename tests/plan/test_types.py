@@ -95,7 +95,6 @@ def test_text_for_true_works_with_a_warning() -> None:
         ("assume_role", "owner\n"),
         ("assume_role", 5),
         ("isolation_level", "serializable"),
-        ("isolation_level", 9),
         ("prepare_threshold", "5"),
         ("server_side_binding", "False"),
         ("gssencmode", "off"),
