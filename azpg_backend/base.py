@@ -23,6 +23,9 @@ from azpg_backend.errors.redact import SECRET_KEYWORDS, Secret
 from azpg_backend.plan.decision import Plan
 from azpg_backend.process import memory
 
+# SQLSTATE insufficient_privilege, and feature_not_supported, which Azure gives to an extension that is not on its list.
+_LACKS_A_RIGHT = frozenset({"42501", "0A000"})
+
 
 class _ErrorWrapper(DatabaseErrorWrapper):
     """Django's translation of the driver's exceptions, which also notices that a server does not take writes."""
@@ -32,8 +35,11 @@ class _ErrorWrapper(DatabaseErrorWrapper):
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         if kind is None:
             return
-        if roles.sqlstate_of(error) == roles.READ_ONLY:
+        sqlstate = roles.sqlstate_of(error)
+        if sqlstate == roles.READ_ONLY:
             self.wrapper.leave_after_use = self.wrapper.plan().writes
+        elif sqlstate in _LACKS_A_RIGHT and (explanation := explain.of_statement(error)):
+            explain.attach(error, explanation, self.wrapper.alias)
         super().__exit__(kind, error, traceback)
 
 

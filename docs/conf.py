@@ -30,4 +30,3 @@ html_show_sphinx = False
 html_show_copyright = False
 # Options such as --update-ca, and quotation marks to be copied, stay as they are written.
 smartquotes = False
-

@@ -13,7 +13,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import ConnectionHandler, connections
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
-from django.db.utils import OperationalError
+from django.db.utils import OperationalError, ProgrammingError
 
 from azpg_backend.base import DatabaseWrapper
 from demo_project.localpg import Authority, LocalPostgres, azure_chain
@@ -340,3 +340,18 @@ def test_a_message_that_is_not_utf8_is_a_database_error(connect: Connect) -> Non
         with pytest.raises(OperationalError, match="encoding that psycopg2 can't read"):
             tls_of(connect(settings))
         thread.join(5)
+
+
+def test_a_right_that_migrate_lacks_is_explained(
+    server: LocalPostgres, settings_for: SettingsFor, connect: Callable[..., Any]
+) -> None:
+    """As migrate meets it on PostgreSQL 15 and newer; other refusals keep the server's words alone."""
+    server.sql("CREATE SCHEMA IF NOT EXISTS of_others; GRANT USAGE ON SCHEMA of_others TO app", "app")
+    wrapper = connect(settings_for(server))
+    with pytest.raises(ProgrammingError) as denied, wrapper.cursor() as cursor:
+        cursor.execute("CREATE TABLE of_others.refused (id int)")
+    assert "permission denied for schema" in str(denied.value)
+    assert "GRANT CREATE ON SCHEMA" in str(denied.value)
+    with pytest.raises(ProgrammingError) as other, wrapper.cursor() as cursor:
+        cursor.execute("SELECT * FROM pg_authid")
+    assert "GRANT" not in str(other.value)

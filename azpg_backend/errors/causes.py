@@ -381,6 +381,24 @@ CAUSES = (
 )
 
 
+# What the server says when a statement of migrate lacks a right.
+STATEMENT_CAUSES = (
+    Cause(
+        "session.cannot_create",
+        r"permission denied for schema",
+        "the role may not create tables there: on PostgreSQL 15 and newer the schema public belongs to the "
+        "administrators, even in a database of the role's own",
+        "As an administrator, in this database: GRANT USAGE ON SCHEMA public TO <role>; GRANT CREATE ON SCHEMA public "
+        "TO <role>;",
+    ),
+    Cause(
+        "session.cannot_create",
+        r"is not allow-listed for|permission denied to create extension",
+        "Azure creates only extensions that the server parameter azure.extensions lists",
+        "Add it: az postgres flexible-server parameter set --name azure.extensions --value <all that you need>, then "
+        "run migrate again.",
+    ),
+)
 # How both drivers name the host that a line of their text is about.
 _HOST = re.compile(r"""(?:server (?:at|on socket)|host name|host:?) ['"]([^'"]+)['"]""")
 
@@ -402,6 +420,11 @@ def of_login(text: str) -> Problem | None:
     causes = [next((cause for cause in CAUSES if cause.matches(part)), None) for part in by_host.values()]
     transient = found.transient or any(cause is not None and cause.transient for cause in causes)
     return dataclasses.replace(found.problem(), transient=transient)
+
+
+def of_statement(text: str) -> Problem | None:
+    """Return what a statement's refusal means, or None if no row knows it."""
+    return next((cause.problem() for cause in STATEMENT_CAUSES if cause.matches(text)), None)
 
 
 def of_token(text: str) -> Problem:

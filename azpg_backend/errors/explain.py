@@ -57,6 +57,13 @@ def of_token(words: str) -> Explanation:
     return Explanation(f"no Microsoft Entra token: {words}", causes.of_token(words))
 
 
+def of_statement(error: BaseException) -> Explanation | None:
+    """Explain a statement that lacks a right, as in migrate; None if nobody knows more than the server says."""
+    text = str(error)
+    problem = None if SEPARATOR in text else causes.of_statement(text)
+    return Explanation(text.rstrip("\n"), problem) if problem else None
+
+
 def attach(error: Exception, explanation: Explanation, alias: str) -> None:
     """Put an explanation into a driver's exception, which keeps its type."""
     error.args = (explanation.text(alias), *error.args[1:])
