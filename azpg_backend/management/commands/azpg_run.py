@@ -57,10 +57,11 @@ def _run(words: list[str], environment: dict[str, str]) -> int:
     with _passing_signals_on(running):
         try:
             running.append(subprocess.Popen(words, env=environment))  # noqa: S603 (the user's own command)
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError) as error:
+            # A folder of PATH that this account can't read is a PermissionError too.
+            if os.path.dirname(words[0]) and isinstance(error, PermissionError):
+                raise CommandError(f"{words[0]!r} can't be run.", returncode=_NOT_RUNNABLE) from None
             raise CommandError(f"There is no program {words[0]!r} on PATH.", returncode=_NOT_FOUND) from None
-        except PermissionError:
-            raise CommandError(f"{words[0]!r} can't be run.", returncode=_NOT_RUNNABLE) from None
         status = running[0].wait()
     return status if status >= 0 else 128 - status
 
