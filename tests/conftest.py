@@ -19,6 +19,7 @@ from tests.support import official as official_sites
 from tests.support.diagnosis import Check, Report
 from tests.support.official import Official
 from tests.support.settings import HOST, PASSWORD, Settings, SettingsFor, settings_at
+from tests.support.standins import HEADER, Issuer, serving
 
 # Variables by which libpq, OpenSSL, requests and azure-identity would bring this machine's configuration into a test.
 _PREFIXES = ("PG", "SSL_CERT_", "AZURE_", "IDENTITY_", "MSI_", "IMDS_")
@@ -80,7 +81,7 @@ def no_unmarked_server(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     for name in list(os.environ):
         if name.startswith(_PREFIXES) or name.upper() in _NAMES:
             monkeypatch.delenv(name)
@@ -88,6 +89,18 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     memory.forget()
     # libpq looks into the home folder, for ~/.postgresql, ~/.pgpass and ~/.pg_service.conf.
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    yield
+    # No token is renewed after its test: msal would ask the next test's endpoint.
+    memory.forget()
+
+
+@pytest.fixture
+def issuer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
+    """App Service's identity endpoint, which the real azure-identity finds."""
+    with serving(Issuer()) as running:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{running.url}/msi/token")
+        monkeypatch.setenv("IDENTITY_HEADER", HEADER)
+        yield running
 
 
 @pytest.fixture

@@ -15,12 +15,11 @@ from azpg_backend.diagnosis.report import DatabaseReport, StepResult
 from azpg_backend.diagnosis.runner import diagnose
 from azpg_backend.diagnosis.selection import Selection
 from azpg_backend.diagnosis.steps import dns, tcp
-from azpg_backend.process import memory
 from tests.support import arm as stand_in
 from tests.support import azure_document as document
 from tests.support.arm import Arm
 from tests.support.https import certified
-from tests.support.standins import HEADER, Issuer, serving
+from tests.support.standins import Issuer
 
 PUBLIC = "20.61.1.2"
 MISSING = "the extra [azure] is not installed"
@@ -35,21 +34,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if here in item.path.parents and "arm" in getattr(item, "fixturenames", ()):
                 item.add_marker(pytest.mark.skip(reason=MISSING))
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    yield
-    memory.forget()
-
-
-@pytest.fixture
-def issuer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
-    """App Service's identity endpoint, which the real azure-identity finds."""
-    with serving(Issuer()) as running:
-        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{running.url}/msi/token")
-        monkeypatch.setenv("IDENTITY_HEADER", HEADER)
-        yield running
 
 
 @pytest.fixture(scope="session")

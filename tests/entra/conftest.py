@@ -7,27 +7,10 @@ from typing import Any
 
 import pytest
 
-from azpg_backend.process import memory
 from demo_project.localpg import Chain, LocalPostgres
 from tests.support.gateway import Gateway, gateway
 from tests.support.settings import EntraSettings, entra_settings_at
-from tests.support.standins import HEADER, Issuer, serving
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    """Every test begins without any token, and none is renewed after it: msal would ask the next test's endpoint."""
-    yield
-    memory.forget()
-
-
-@pytest.fixture
-def issuer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
-    """App Service's identity endpoint."""
-    with serving(Issuer()) as running:
-        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{running.url}/msi/token")
-        monkeypatch.setenv("IDENTITY_HEADER", HEADER)
-        yield running
+from tests.support.standins import Issuer
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
+from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 
 from azpg_backend.base import DatabaseWrapper
@@ -24,6 +24,7 @@ from azpg_backend.diagnosis.runner import Diagnosis
 from azpg_backend.diagnosis.selection import Selection
 from azpg_backend.errors.codes import AZURE, STEP_CODES
 from azpg_backend.management import outputs
+from azpg_backend.management.examples import CommandWithExamples
 from azpg_backend.management.outputs import Output, OutputError
 from azpg_backend.trust import announcements
 from azpg_backend.trust.announcements import Announcements
@@ -57,18 +58,14 @@ exit status:
 """
 
 
-class Command(BaseCommand):
+class Command(CommandWithExamples):
+    epilog = EPILOG
     help = (
         "Test the connection to Azure Database for PostgreSQL step by step (settings, CA roots, DNS, TCP, TLS, "
         "certificate, login, session) and say what is wrong, why, and what to do."
     )
     # The settings' own mistakes are among what this command is there to explain.
     requires_system_checks: list[str] = []
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        kwargs.setdefault("epilog", EPILOG)
-        kwargs.setdefault("formatter_class", _HelpFormatter)
-        return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
@@ -281,10 +278,6 @@ def _add_selection(parser: CommandParser) -> None:
     parser.add_argument(
         "--fail-level", choices=levels, default="ERROR", help="Exit with 1 from this level on. Default: ERROR."
     )
-
-
-class _HelpFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Django's order of the options, and the examples' lines kept as they are."""
 
 
 def _seconds(text: str) -> float:

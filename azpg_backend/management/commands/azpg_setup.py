@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
+from django.core.management.base import CommandError, CommandParser
 
 from azpg_backend.azure import draft, places, reading, refusals, shown
 from azpg_backend.azure.draft import Wanted
@@ -20,6 +19,7 @@ from azpg_backend.entra import login
 from azpg_backend.entra.login import Source
 from azpg_backend.entra.tokens import TokenError
 from azpg_backend.errors.problem import Problem
+from azpg_backend.management.examples import CommandWithExamples
 from azpg_backend.plan import hosts, resource_id
 from azpg_backend.plan.hosts import Cloud
 from azpg_backend.plan.resource_id import ResourceId
@@ -55,19 +55,11 @@ exit status:
 """
 
 
-class _HelpFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Django's order of the options, the examples' lines kept as they are."""
-
-
-class Command(BaseCommand):
+class Command(CommandWithExamples):
+    epilog = EPILOG
     help = "Print DATABASES for a server in Azure, with the SQL that makes its role. Nothing is changed anywhere."
     # It is for projects whose settings are not there yet.
     requires_system_checks: list[str] = []
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        kwargs.setdefault("epilog", EPILOG)
-        kwargs.setdefault("formatter_class", _HelpFormatter)
-        return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
