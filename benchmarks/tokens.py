@@ -25,8 +25,8 @@ from azure_postgresql_auth.psycopg2 import EntraConnection
 from django.conf import settings
 from django.db import connections
 
-from azpg_backend.entra import login
 from azpg_backend.plan import hosts
+from azpg_backend.process import memory
 from demo_project.localpg import LocalPostgres, azure_chain
 from tests.support.standins import HEADER, UAMI, Issuer, jwt, serving
 
@@ -50,7 +50,7 @@ class TokenPerConnect(psycopg2.extensions.connection):
 
 
 def as_in_a_new_process() -> None:
-    login.forget()
+    memory.forget()
     _shared["credential"] = ManagedIdentityCredential()
 
 

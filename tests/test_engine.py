@@ -18,6 +18,7 @@ from django.db.utils import OperationalError, ProgrammingError
 from azpg_backend.base import DatabaseWrapper
 from demo_project.localpg import Authority, LocalPostgres, azure_chain
 from tests.support.settings import HOST, NO_RETRY, PASSWORD, Settings, SettingsFor
+from tests.support.sql import sessions_of
 from tests.support.waiting import until
 
 Connect = Callable[..., Any]
@@ -269,9 +270,10 @@ def test_inspectdb_works_over_it(server: LocalPostgres, settings_for: SettingsFo
 
 @pytest.mark.skipif(not is_psycopg3, reason="Django's pool needs psycopg 3")
 def test_a_pool_has_tls_in_every_connection(server: LocalPostgres, settings_for: SettingsFor, connect: Connect) -> None:
-    wrapper = connect(settings_for(server, {"pool": {"min_size": 3, "max_size": 3, "timeout": 60}}), alias="pooled")
-    assert tls_of(wrapper) == (True, "TLSv1.3")
-    query = "SELECT count(*), bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'app'"
+    pool = {"min_size": 3, "max_size": 3, "timeout": 60}
+    options = {"pool": pool, "application_name": "pool of three"}
+    assert tls_of(connect(settings_for(server, options), alias="pooled")) == (True, "TLSv1.3")
+    query = f"SELECT count(*), bool_and(ssl) FROM pg_stat_ssl JOIN ({sessions_of('pool of three')}) AS s USING (pid)"
     until(lambda: server.sql(query) == "3|t")
 
 
