@@ -100,6 +100,16 @@ def test_on_azure(
     assert answer(connect(made)) == ("app", True)
 
 
+def test_the_variables_of_azure(monkeypatch: pytest.MonkeyPatch) -> None:
+    section = DOCUMENT.partition("## On Azure\n")[2]
+    (variables,) = re.findall(r"```ini\n(.*?)```", section, re.DOTALL)
+    for line in variables.splitlines():
+        monkeypatch.setenv(*line.split("=", 1))
+    plan = decide("default", entry(), environ={})
+    assert list(plan.problems) == []
+    assert plan.options.auth == "entra" and not plan.plaintext
+
+
 @pytest.mark.parametrize("variable", PLATFORMS.values(), ids=PLATFORMS)
 def test_on_azure_nothing_goes_without_tls(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, "x")

@@ -88,6 +88,11 @@ def _is_public(address: str) -> bool:
 
 
 def _refused_hint(port: int) -> str:
+    if port in hosts.CLUSTER_PORTS:
+        return (
+            f"PORT {port} exists on elastic clusters only (7432: any node, 8432: PgBouncer on any node). If this is "
+            "one, it is stopped or restarting; other servers have 5432, and 6432 for the built-in PgBouncer."
+        )
     if port in hosts.PGBOUNCER_PORTS:
         return (
             "PgBouncer is off: set the server parameter pgbouncer.enabled to true (not offered on the Burstable tier), "
