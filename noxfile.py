@@ -26,6 +26,19 @@ MATRIX = (
     ("3.12", "6.0", "psycopg2", ("-m", "not slow and not server")),
     ("3.13", "6.1", "psycopg3", ("--ignore", "tests/localpg", "--ignore", "tests/demo")),
 )
+# What a checkout has beside its files.
+NOT_COPIED = (
+    ".git",
+    ".nox",
+    ".venv*",
+    "__pycache__",
+    "*.egg-info",
+    ".*_cache",
+    ".hypothesis",
+    "dist",
+    "build",
+    "mutants",
+)
 # What differs from one driver to the other.
 BY_DRIVER = ("tests/connect", "tests/entra", "tests/test_engine.py", "tests/test_dbshell.py", "tests/diagnosis")
 SUITES = (("3.10", "5.2", "psycopg2"), ("3.13", "6.1", "psycopg3"))
@@ -73,9 +86,15 @@ def away_from_the_checkout(session: nox.Session) -> None:
     folder = Path(session.create_tmp()).resolve() / "checkout"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    for name in ("tests", "docs", "demo_project", "scripts", "benchmarks"):
+    for name in (".ci", ".github", "tests", "docs", "demo_project", "scripts", "benchmarks"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("manage.py", "pyproject.toml", *(each.name for each in ROOT.glob("*.md"))):
+    for name in (
+        ".pre-commit-config.yaml",
+        "manage.py",
+        "noxfile.py",
+        "pyproject.toml",
+        *(each.name for each in ROOT.glob("*.md")),
+    ):
         shutil.copy(ROOT / name, folder)
     session.chdir(folder)
 
@@ -119,15 +138,38 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """The source package builds, the wheel comes from it, and what it installs works."""
-    session.install("build")
-    dist = Path(session.create_tmp()).resolve() / "dist"
-    shutil.rmtree(dist, ignore_errors=True)
-    session.run("python", "-m", "build", "--quiet", "--outdir", str(dist), ".")
-    (made,) = dist.glob("*.whl")
+    """The source package builds, the wheel comes from it, both are the same each time, and what it installs works."""
+    session.install("build", "hatchling", "twine")
+    work = Path(session.create_tmp()).resolve() / "packages"
+    shutil.rmtree(work, ignore_errors=True)
+    # Another folder, other times and other rights must not matter.
+    first, again = work / "first", work / "once more"
+    build_packages(session, work / "a", first, "022")
+    build_packages(session, work / "another folder", again, "077", age=10**8)
+    session.run("python", "scripts/check_package.py", str(first), str(again))
+    where = {"AZPG_PROJECT_URL": "https://example.org/azpg"}
+    build_packages(session, work / "c", work / "published", "022", env=where)
+    session.run("python", "scripts/check_package.py", str(work / "published"))
+    for folder in (first, work / "published"):
+        session.run("twine", "check", "--strict", *map(str, folder.iterdir()))
+    (made,) = first.glob("*.whl")
     session.install(str(made))
-    session.chdir(dist)
+    session.chdir(work)
     session.run("python", "-c", "from azpg_backend.trust import manifest; assert len(manifest.bundled()) == 7")
+
+
+def build_packages(
+    session: nox.Session, source: Path, dist: Path, umask: str, age: int = 0, env: dict[str, str] | None = None
+) -> None:
+    """Build from a copy of the checkout in a folder. age: seconds by which its files are older than now."""
+    old = os.umask(int(umask, 8))
+    try:
+        shutil.copytree(ROOT, source, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns(*NOT_COPIED))
+        for path in source.rglob("*"):
+            os.utime(path, (path.stat().st_mtime - age,) * 2)
+        session.run("python", "-m", "build", "--quiet", "--no-isolation", "--outdir", str(dist), str(source), env=env)
+    finally:
+        os.umask(old)
 
 
 @nox.session
