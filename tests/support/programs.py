@@ -71,11 +71,17 @@ def az(words: Sequence[str], whole: bool = True) -> None:
 
 
 def pip(words: Sequence[str]) -> None:
-    """Take ``install`` of this distribution with extras that it has, or of a tool."""
+    """Take ``install`` of this distribution with extras that it has, of what it needs, or of a tool."""
     from packaging.requirements import Requirement
 
-    verb, *wanted = words
-    extras = (ROOT / "pyproject.toml").read_text("utf-8").partition("[project.optional-dependencies]")[2]
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    verb, *wanted = (each for each in words if each not in ("--no-deps", "--yes"))
+    for each in [each for each in wanted if ">" in each]:
+        wanted.remove(each)
+        _have(f'"{each}"' in project, f"{each} in pyproject.toml")
+    if verb == "uninstall":
+        return _have(all(f'"{each}>=' in project for each in wanted), " or ".join(wanted))
+    extras = project.partition("[project.optional-dependencies]")[2]
     known = {"nox": [], "pre-commit": [], DISTRIBUTION: re.findall(r"^(\w+) = \[", extras.partition("\n[")[0], re.M)}
     for each in map(Requirement, wanted):
         if verb != "install" or each.name not in known or each.extras - set(known[each.name]):
