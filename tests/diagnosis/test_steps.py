@@ -296,7 +296,8 @@ def test_a_closed_pgbouncer_port_is_named(at_port: AtPort, check: Check, monkeyp
 @pytest.mark.parametrize(("port", "said"), [(5432, "or 6432"), (7432, "elastic clusters"), (8432, "elastic clusters")])
 def test_the_ports_of_a_cluster_are_named(port: int, said: str) -> None:
     """They may be in use on this machine, so nobody knocks."""
-    assert said in tcp._refused_hint(port)
+    assert said in tcp._refused_hint(hosts.Endpoint(HOST, "", port))
+    assert "on this machine" in tcp._refused_hint(hosts.Endpoint("localhost", "", port))
     assert (port in hosts.CLUSTER_PORTS) == (said == "elastic clusters")
     settings = {"ENGINE": "azpg_backend", "NAME": "app", "USER": "me", "HOST": HOST, "PORT": port}
     problems = [each.id for each in decide("default", settings, environ={}).problems]
