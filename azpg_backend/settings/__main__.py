@@ -93,8 +93,9 @@ def _open_questions(entry: dict[str, object], login: Login) -> list[str]:
         short = any(each and "." not in each and ":" not in each for each in listed)
         full = " (SERVER.postgres.database.azure.com is the full name of one)" if short else ""
         notes.append(
-            f"The host is none of Azure's{full}. The engine verifies it all the same, and needs OPTIONS['sslrootcert'] if "
-            "its certificate is from another authority. For a development server without TLS: --plaintext-host."
+            f"The host is none of Azure's{full}. The engine verifies it all the same, and needs "
+            "OPTIONS['sslrootcert'] if its certificate is from another authority. For a development server without "
+            "TLS: --plaintext-host."
         )
     if login.ignored:
         notes.append(f"The string also has {', '.join(login.ignored)}, which libpq does not know; left out.")
