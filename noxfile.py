@@ -25,7 +25,7 @@ QUICK = ("-m", "not slow")
 MATRIX = (
     ("3.11", "5.2", "psycopg3", QUICK),
     ("3.12", "6.0", "psycopg2", ("-m", "not slow and not server")),
-    ("3.13", "6.1", "psycopg3", ("--ignore", "tests/localpg", "--ignore", "tests/demo")),
+    ("3.13", "6.1", "psycopg3", ("--ignore", "tests/localpg", "--ignore", "tests/demo", "--ignore", "tests/docs")),
     ("3.14", "6.1", "psycopg3", QUICK),
 )
 # Each pair of Python, Django, driver and PostgreSQL that goes together, in as few rows as that takes. docs/support.md

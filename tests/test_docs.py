@@ -13,6 +13,7 @@ import pytest
 
 from azpg_backend.errors.codes import CHECKS, STEP_CODES
 from tests.support.examples import DOCUMENTS, PAGES, ROOT
+from tests.support.pictures import PICTURES, TAKEN_OF, sources
 
 # The pages that a reader is promised.
 PROMISED = [
@@ -78,6 +79,13 @@ def test_links_lead_somewhere(path: Path) -> None:
     for target, anchor in links(path):
         assert target.exists(), f"{named(path)}: {target}"
         assert not anchor or anchor in anchors(target), f"{named(path)}: {named(target)}#{anchor}"
+
+
+def test_the_pictures_show_the_page_as_it_is() -> None:
+    """If this is red: python -m pytest tests/demo/test_browser.py --write-scenarios, and look at them."""
+    assert TAKEN_OF.read_text("utf-8").strip() == sources()
+    shown = {target.stem for path in DOCUMENTS for target, _ in links(path) if target.suffix == ".png"}
+    assert shown == set(PICTURES) == {path.stem for path in TAKEN_OF.parent.glob("*.png")}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=named)
