@@ -100,7 +100,7 @@ def read(text: str) -> Said:
         return said
     if text.strip()[:1] in ("'", '"'):
         raise Unreadable(
-            "begins with a quotation mark",
+            "is not a connection string: it begins with a quotation mark",
             "Remove the quotation marks around the value: docker's env files and some portals take them literally.",
         )
     raise Unreadable(
