@@ -320,6 +320,7 @@ def servers(session: nox.Session) -> None:
         "entra/test_app_servers.py",
         "connect/test_forks.py",
         "connect/test_refused.py",
+        "docs/test_elastic_clusters.py",
     )
     run_tests(session, *(f"tests/{file}" for file in files))
 

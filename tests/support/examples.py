@@ -111,6 +111,7 @@ RUNS = (
     ),
     Run("docs/start.md", "4. Point Django at it", "*", _START),
     Run("docs/start.md", "5. Check, then migrate", "sh", _START),
+    Run("docs/elastic-clusters.md", "Tenants", "python", "tests/docs/test_elastic_clusters.py::test_tenants"),
     Run("docs/support.md", "Without psycopg2", "toml", "it needs a package index: nox -s without_psycopg2 runs it"),
     Run("docs/architecture.md", "Architecture", "text", "it is a picture"),
     Run("docs/rotation.md", "The chains of today", "text", "it is a picture"),
