@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import django
 import pytest
 
 from demo_project.localpg import LocalPostgres
@@ -79,6 +80,8 @@ class Line(TenantModel):
 
 def test_tenants(own_server: LocalPostgres, settings_for: SettingsFor, tmp_path: Path) -> None:
     pytest.importorskip("django_multitenant")
+    if django.VERSION >= (6, 1):
+        pytest.skip("django-multitenant 4.1 writes foreign keys without Django 6.1's on_delete_db")
     for name, text in (
         ("mysite/__init__.py", ""),
         ("mysite/engine/__init__.py", ""),
