@@ -20,6 +20,7 @@ from azpg_backend.process.memory import Kept
 # Aliases to remember; a process with more of them decides again.
 _MOST = 1024
 _VARIABLES = (*libpq.ENVIRONMENT.values(), "PGPASSWORD", "PGSERVICEFILE", "PGSYSCONFDIR")
+_ENCODED = tuple(map(os.environ.encodekey, _VARIABLES))
 # Of other types nobody knows what two equal hashes mean.
 _SIMPLE = frozenset({str, bytes, int, float, bool, type(None)})
 
@@ -60,7 +61,17 @@ def _fingerprint(settings_dict: Mapping[str, Any]) -> int | None:
     except _Unknown:
         return None
     asgi = getattr(settings, "ASGI_APPLICATION", None)
-    return hash((given, tuple(map(os.environ.get, _VARIABLES)), str(asgi)))
+    return hash((given, _environment(), str(asgi)))
+
+
+def _environment() -> tuple[object, ...]:
+    """Return the values of the variables.
+
+    os.environ encodes each name and raises for each variable that is not set: a tenth of all that the engine adds to a
+    connect. The mapping below it has no public name, so it is only a short cut.
+    """
+    raw = getattr(os.environ, "_data", None)
+    return tuple(map(os.environ.get, _VARIABLES) if raw is None else map(raw.get, _ENCODED))
 
 
 def _frozen(value: Any, key: object = None) -> object:
