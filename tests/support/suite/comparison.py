@@ -38,6 +38,10 @@ class Pair:
         """The tests that did not come out the same."""
         return [test for test in self.tests if len(set(self.kinds(test))) > 1]
 
+    def undeclared(self, declared: Mapping[str, Difference]) -> list[str]:
+        """The tests that differ, and not in the way that is declared."""
+        return [test for test in self.differing if test not in declared or self.kinds(test) != declared[test].kinds]
+
     def table(self, names: tuple[str, str]) -> str:
         counts = [Counter(each.kind for each in run.values()) for run in (self.ours, self.stock)]
         lines = [f"| outcome | {names[0]} | {names[1]} |", "| --- | ---: | ---: |"]
@@ -45,9 +49,6 @@ class Pair:
         lines += [f"| {kind} | {counts[0][kind]} | {counts[1][kind]} |" for kind in kinds]
         lines.append(f"| tests | {len(self.ours)} | {len(self.stock)} |")
         return "\n".join(lines)
-
-    def described(self, tests: Iterable[str]) -> str:
-        return "\n".join(f"  {test}\n    {' / '.join(map(_text, self.of(test)))}" for test in tests)
 
 
 def _text(outcome: Outcome) -> str:
@@ -70,18 +71,25 @@ class Verdict:
     """What the comparison found.
 
     different: tests that differ, also when run again, and aren't declared. unsteady: tests that differed once only.
-    as_declared: tests that differ as declared. stale: declared tests that ran and don't differ.
+    as_declared: the reasons of tests that differ as declared. stale: declared tests that ran and don't differ.
     """
 
     pair: Pair
     different: list[str]
     unsteady: list[str]
-    as_declared: list[str]
+    as_declared: Mapping[str, str]
     stale: list[str]
 
     @property
     def equal(self) -> bool:
         return not self.different and not self.stale
+
+    def _described(self, tests: list[str]) -> str:
+        return "\n".join(self._lines(test) for test in tests)
+
+    def _lines(self, test: str) -> str:
+        reason = f"\n    {self.as_declared[test]}" if test in self.as_declared else ""
+        return f"  {test}\n    {' / '.join(map(_text, self.pair.of(test)))}{reason}"
 
     def text(self) -> str:
         """Return every difference by its name, and the verdict in the last line."""
@@ -89,23 +97,22 @@ class Verdict:
         parts = (
             ("Different", self.different),
             ("Declared as different, but the same", self.stale),
-            ("Different as declared", self.as_declared),
+            ("Different as declared", list(self.as_declared)),
             ("Different once, the same when run again", self.unsteady),
             ("Failing on both", [test for test in bad if test not in self.pair.differing]),
         )
-        named = [f"{title}: {len(tests)}\n{self.pair.described(tests)}\n" for title, tests in parts if tests]
+        named = [f"{title}: {len(tests)}\n{self._described(tests)}\n" for title, tests in parts if tests]
         return "\n".join([*named, "The engines are equal." if self.equal else "The engines differ."])
 
 
 def judge(first: Pair, again: Pair | None, declared: Mapping[str, Difference]) -> Verdict:
     """Return the verdict. again: a second run of the modules that had a difference, if there was one."""
-    declared_so = [test for test in first.differing if test in declared and first.kinds(test) == declared[test].kinds]
-    undeclared = [test for test in first.differing if test not in declared_so]
+    undeclared = first.undeclared(declared)
     different = undeclared if again is None else [test for test in undeclared if test in again.differing]
     return Verdict(
         pair=first,
         different=different,
         unsteady=[test for test in undeclared if test not in different],
-        as_declared=declared_so,
+        as_declared={test: declared[test].reason for test in first.differing if test not in undeclared},
         stale=[test for test in first.tests if test in declared and test not in first.differing],
     )

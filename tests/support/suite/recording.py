@@ -19,9 +19,11 @@ class RecordingResult(unittest.TextTestResult):
         self.outcomes: dict[str, tuple[str, str]] = {}
 
     def _note(self, test: unittest.TestCase, kind: str, why: str = "") -> None:
-        before = self.outcomes.get(test.id())
+        # A subtest counts for its test: its own id has values in it that differ from run to run.
+        name = getattr(test, "test_case", test).id()
+        before = self.outcomes.get(name)
         if before is None or KINDS.index(before[0]) < KINDS.index(kind):
-            self.outcomes[test.id()] = (kind, why)
+            self.outcomes[name] = (kind, why)
 
     def addSuccess(self, test: unittest.TestCase) -> None:
         super().addSuccess(test)

@@ -1,4 +1,4 @@
-"""Where Django's own tests come from: its source package, of the very release that is installed."""
+"""What is tested: the Django that is installed, with its own tests, on the driver that is installed."""
 
 from __future__ import annotations
 
@@ -19,3 +19,14 @@ def fetch(folder: Path) -> Path:
         safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
         archive.extractall(folder, **safely)  # type: ignore[arg-type]
     return next(folder.glob("*/tests/runtests.py")).parent
+
+
+def driver() -> str:
+    """Return the driver that Django takes, with its version: psycopg 3 if it is there."""
+    try:
+        import psycopg
+    except ImportError:
+        import psycopg2
+
+        return f"psycopg2 {psycopg2.__version__.split()[0]}"
+    return f"psycopg {psycopg.__version__}"

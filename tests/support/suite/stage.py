@@ -35,37 +35,76 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Side:
-    """An engine to run the suite on. options: what it needs in OPTIONS to verify the server."""
+    """An engine to compare. options: what it needs in OPTIONS to verify the server."""
 
     engine: str
     options: dict[str, str] = field(default_factory=dict)
 
 
-class Run:
-    """The suite in its own process, against its own server. Use it as a context manager.
+STRICT = {"sslmode": "verify-full"}
+PLAIN = (Side("azpg_backend"), Side("django.db.backends.postgresql", STRICT))
+POSTGIS = (Side("azpg_backend.postgis"), Side("django.contrib.gis.db.backends.postgis", STRICT))
 
-    suite: the folder of Django's tests. folder: where its output and outcomes go. bin_dir: as for LocalPostgres.
+
+class Ground:
+    """A server of its own for one engine, and the settings that lead to it. Use it as a context manager.
+
+    folder: where a folder of the engine's name goes. bin_dir: as for LocalPostgres.
     """
 
-    def __init__(self, side: Side, suite: Path, folder: Path, bin_dir: Path | None) -> None:
+    def __init__(self, side: Side, folder: Path, bin_dir: Path | None = None) -> None:
         self.side = side
-        self._suite = suite
-        self._folder = folder / side.engine
-        self._outcomes = self._folder / "outcomes.json"
-        self._log = self._folder / "log"
+        self.folder = folder / side.engine
         self._chain = azure_chain(HOST)
-        self._server = LocalPostgres(self._chain, bin_dir=bin_dir, settings=SERVER_SETTINGS)
+        self.server = LocalPostgres(self._chain, bin_dir=bin_dir, settings=SERVER_SETTINGS)
+
+    def __enter__(self) -> Ground:
+        self.server.__enter__()
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / "root.pem").write_text(self._chain.root_pem)
+        for database in ("suite", "suite_other"):
+            self.server.create(database, PASSWORD, database, "SUPERUSER" if database == "suite" else "")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.server.__exit__(None, None, None)
+
+    def database(self) -> dict[str, object]:
+        """Return an entry of DATABASES that has no NAME yet."""
+        root = str(self.folder / "root.pem")
+        return {
+            "ENGINE": self.side.engine,
+            "USER": "suite",
+            "PASSWORD": PASSWORD,
+            "HOST": HOST,
+            "PORT": str(self.server.port),
+            "OPTIONS": {"hostaddr": "127.0.0.1", "sslrootcert": root, **self.side.options},
+        }
+
+    def environment(self) -> dict[str, str]:
+        """Return this process's environment with the settings in it, in which modules of the folder can be imported."""
+        return {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(self.folder), *filter(None, sys.path)]),
+            "AZPG_SUITE_DATABASE": json.dumps(self.database()),
+        }
+
+
+class Run:
+    """Django's suite in its own process. Use it as a context manager. suite: the folder of Django's tests."""
+
+    def __init__(self, ground: Ground, suite: Path) -> None:
+        self.seconds = 0.0
+        self._ground = ground
+        self._suite = suite
+        self._outcomes = ground.folder / "outcomes.json"
+        self._log = ground.folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._began = self.seconds = 0.0
+        self._began = 0.0
 
     def __enter__(self) -> Run:
-        self._server.__enter__()
-        self._folder.mkdir(exist_ok=True)
-        (self._folder / "root.pem").write_text(self._chain.root_pem)
         for name in ("settings", "recording"):
-            (self._folder / f"azpg_suite_{name}.py").write_bytes((HERE / f"{name}.py").read_bytes())
-        for database in ("suite", "suite_other"):
-            self._server.create(database, PASSWORD, database, "SUPERUSER" if database == "suite" else "")
+            (self._ground.folder / f"azpg_suite_{name}.py").write_bytes((HERE / f"{name}.py").read_bytes())
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -73,35 +112,10 @@ class Run:
             # With the processes that it started.
             os.killpg(self._process.pid, signal.SIGTERM)
             self._process.wait()
-        self._server.__exit__(None, None, None)
-
-    @property
-    def server_version(self) -> str:
-        return self._server.sql("SHOW server_version").split()[0]
-
-    def _database(self) -> dict[str, object]:
-        return {
-            "ENGINE": self.side.engine,
-            "USER": "suite",
-            "PASSWORD": PASSWORD,
-            "HOST": HOST,
-            "PORT": str(self._server.port),
-            "OPTIONS": {
-                "hostaddr": "127.0.0.1",
-                "sslrootcert": str(self._folder / "root.pem"),
-                **self.side.options,
-            },
-        }
 
     def start(self, labels: list[str], processes: int) -> None:
         """Start the tests with these labels of runtests.py; no label means all tests."""
         self._outcomes.unlink(missing_ok=True)
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(self._folder), *filter(None, sys.path)]),
-            "AZPG_SUITE_DATABASE": json.dumps(self._database()),
-            "AZPG_SUITE_OUTCOMES": str(self._outcomes),
-        }
         command = [sys.executable, "runtests.py", "--settings", "azpg_suite_settings", "--noinput"]
         command += ["--parallel", str(processes), *labels]
         self._began = time.monotonic()
@@ -109,7 +123,7 @@ class Run:
             self._process = subprocess.Popen(
                 command,
                 cwd=self._suite,
-                env=environment,
+                env={**self._ground.environment(), "AZPG_SUITE_OUTCOMES": str(self._outcomes)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -124,6 +138,6 @@ class Run:
         self.seconds = time.monotonic() - self._began
         if not self._outcomes.exists():
             end = self._log.read_text(errors="replace")[-3000:]
-            raise SuiteError(f"The suite broke off on {self.side.engine}:\n{end}")
+            raise SuiteError(f"The suite broke off on {self._ground.side.engine}:\n{end}")
         recorded = json.loads(self._outcomes.read_text("utf-8"))
         return {test: Outcome(*each) for test, each in recorded.items()}
