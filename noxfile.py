@@ -311,6 +311,25 @@ def django_suite(session: nox.Session, django: str, driver: str) -> None:
 
 
 @nox.session
+@nox.parametrize("python,django,driver", cases(*SUITES))
+def django_all(session: nox.Session, django: str, driver: str) -> None:
+    """Django's own suite, all of it, and its commands, compared with Django's engine. Takes half an hour."""
+    session.install(f"{built_wheel()}[test{EXTRAS[driver]}]", f"Django=={django}.*")
+    away_from_the_checkout(session)
+    session.run("python", "-m", "tests.django_suite.commands")
+    session.run("python", "-m", "tests.django_suite.run", "--all", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("python,django,driver", cases(*SUITES))
+def gis(session: nox.Session, django: str, driver: str) -> None:
+    """GeoDjango's own tests with the real PostGIS, compared with Django's engine. Takes two minutes."""
+    session.install(f"{built_wheel()}[test{EXTRAS[driver]}]", f"Django=={django}.*")
+    away_from_the_checkout(session)
+    session.run("python", "-m", "tests.django_suite.run", "--gis", *session.posargs)
+
+
+@nox.session
 def servers(session: nox.Session) -> None:
     """Real uWSGI, gunicorn, uvicorn and daphne; django-tenants across forks; what sentry-sdk would send."""
     session.install(f"{built_wheel()}[test,psycopg,servers]")
