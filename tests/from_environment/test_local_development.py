@@ -16,7 +16,8 @@ from azpg_backend.settings import from_environment
 from demo_project.localpg import Chain, LocalPostgres
 from tests.support.settings import HOST, PASSWORD, Settings
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "local-development.md").read_text("utf-8")
+ROOT = Path(__file__).parents[2]
+DOCUMENT = (ROOT / "docs" / "local-development.md").read_text("utf-8")
 (SNIPPET,) = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
 URLS = re.findall(r"DATABASE_URL[=:] ?(\S+)", DOCUMENT)
 STOCK = "django.db.backends.postgresql"
@@ -57,6 +58,11 @@ def answer(wrapper: Any) -> tuple[Any, ...]:
     with wrapper.cursor() as cursor:
         cursor.execute("SELECT current_user, ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
         return tuple(cursor.fetchone())
+
+
+def test_readme_has_the_same_snippet() -> None:
+    section = (ROOT / "README.md").read_text("utf-8").partition("## Local development\n")[2].partition("\n## ")[0]
+    assert re.findall(r"```python\n(.*?)```", section, re.DOTALL) == [SNIPPET]
 
 
 def test_the_page_has_its_situations() -> None:

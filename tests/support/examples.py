@@ -99,6 +99,7 @@ RUNS = (
     ),
     Run("docs/settings.md", "*", "ini", _ENVIRONMENT),
     Run("docs/settings.md", "*", "python", _ENVIRONMENT),
+    Run("README.md", "Local development", "python", _LOCAL + "test_readme_has_the_same_snippet"),
     Run("docs/local-development.md", "Local development", "python", _LOCAL + "test_on_a_laptop"),
     Run("docs/local-development.md", "On a laptop", "ini", _LOCAL + "test_in_docker_compose_or_in_ci"),
     Run("docs/local-development.md", "On Azure", "ini", _LOCAL + "test_the_variables_of_azure"),
