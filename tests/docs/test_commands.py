@@ -74,6 +74,7 @@ def test_commands_in_sentences(page: str, text: str) -> None:
         programs.PROGRAMS[program](words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
