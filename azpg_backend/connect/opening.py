@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from azpg_backend.connect import deadline, health, roles, servers
+from azpg_backend.connect import deadline, green, health, roles, servers
 from azpg_backend.connect.backoff import Backoff
 from azpg_backend.connect.deadline import Deadline
 from azpg_backend.connect.failure import Failure
@@ -162,7 +162,8 @@ class Door:
 
     def _call(self, params: Params, token: Secret) -> Any:
         try:
-            return self.call(**params)
+            with green.bounded(self.driver, params, len(self.plan.endpoints)):
+                return self.call(**params)
         except ImproperlyConfigured:
             raise
         except Exception as error:  # noqa: BLE001 (psycopg2 raises what is not its own for what it can't decode)
