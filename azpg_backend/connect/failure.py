@@ -50,7 +50,10 @@ class Failure:
 
     @property
     def is_outage(self) -> bool:
-        """Whether the server is away for everybody, and not only full, or in another role than wanted."""
+        """Whether nobody would get in with these settings, so that one who looks is enough; a full server lets some in.
+
+        That no server is of the kind that target_session_attrs asks for counts, as in a promotion.
+        """
         return self.transient and self.problem.code in {"login.failed", "login.timeout", "login.starting_up"}
 
     def worth_waiting(self) -> Failure:

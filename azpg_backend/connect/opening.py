@@ -91,7 +91,7 @@ class Door:
         explanation = outage.explanation
         if explanation is None:
             return None
-        words = f"not tried again, for the server has been down for {outage.seconds(self.clock()):.0f} s: "
+        words = f"not tried again, for no connect has succeeded for {outage.seconds(self.clock()):.0f} s: "
         return Failure(self.driver.OperationalError(), explanation._replace(words=words + explanation.words))
 
     def _attempt(self, params: Params, limit: Deadline, end: float, pause: float) -> Any:
