@@ -112,6 +112,29 @@ def test_a_server_that_was_down_is_asked_to_start_directly_again() -> None:
 # Roles
 
 
+@pytest.mark.parametrize(
+    ("options", "changes", "environ"),
+    [
+        ({}, {}, {}),
+        ({}, {"TEST": {"MIRROR": "primary"}, "HOST": "a,b"}, {}),
+        ({"target_session_attrs": "any"}, {"HOST": "a,b"}, {}),
+        ({"target_session_attrs": "read-write"}, {"HOST": "a,b"}, {}),
+        ({"service": "app"}, {"HOST": "a,b"}, {}),
+        ({}, {"HOST": "a,b"}, {"PGTARGETSESSIONATTRS": "read-write"}),
+    ],
+)
+def test_only_several_servers_to_write_to_are_asked_for_a_primary(
+    options: dict[str, Any], changes: dict[str, Any], environ: dict[str, str]
+) -> None:
+    asked = {"target_session_attrs": "primary"}
+    assert [way.params for way in ways.ways(planned(HOST="a,b"), 0.0)] == [asked, {}]
+    # A new token asks the same.
+    tokens = ways.ways(planned({"azpg": {"auth": "entra"}}, HOST="a,b"), 0.0)
+    assert [way.params for way in tokens] == [asked, asked, {}]
+    plan = planned(options, environ, **changes)
+    assert all("target_session_attrs" not in way.params for way in ways.ways(plan, 0.0))
+
+
 def test_a_closed_connection_has_no_role() -> None:
     class Closed:
         closed = True
