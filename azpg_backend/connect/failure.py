@@ -40,6 +40,12 @@ class Failure:
     def without_token(cls, error: Exception, words: str) -> Failure:
         return cls(error, explain.of_token(words), server_asked=False)
 
+    @classmethod
+    def without_connecting(cls, error: Exception, last: Explanation, seconds: float) -> Failure:
+        """Return what somebody else's attempt met last, in an outage of so many seconds."""
+        words = f"not tried again, for no connect has succeeded for {seconds:.0f} s: {last.words}"
+        return cls(error, last._replace(words=words))
+
     @property
     def problem(self) -> Problem:
         return self.explanation.problem or _UNKNOWN

@@ -29,9 +29,14 @@ class Turn(Enum):
 
 
 class Outage:
-    """Of one server, or of several that are alternatives. All times are seconds on one monotonic clock."""
+    """Of one server, or of several that are alternatives. All times are seconds on one monotonic clock.
+
+    doubted: a connection has died since the last connect, so that a login alone proves nothing: a pooler lets clients
+        in while the server behind it is away.
+    """
 
     def __init__(self) -> None:
+        self.doubted = False
         self._changed = threading.Condition()
         self._since: float | None = None
         self._last = 0.0
@@ -84,6 +89,7 @@ class Outage:
 
     def over(self) -> None:
         """Note that the server answered: everybody may connect."""
+        self.doubted = False
         if self._since is None and not self._looking_until:
             return
         with self._changed:

@@ -168,6 +168,7 @@ class Pool(ConnectionPool[Any]):  # type: ignore[misc]
 
     def _drop_others(self, stale: Any) -> None:
         """One stale connection means that the server was away: those that are as old are stale as well."""
+        servers.outage_of(self.azpg_workers.door.plan).doubted = True
         if stale.made_at > self._azpg_stale_before:
             self._azpg_stale_before = time.monotonic()
             # Older releases of psycopg_pool have no drain(); there each is found stale in its turn.

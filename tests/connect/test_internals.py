@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sys
 import threading
 import time
 import types
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -85,6 +87,57 @@ def test_a_missing_token_says_nothing_about_the_server(monkeypatch: pytest.Monke
     known.failed(DOWN, time.monotonic(), 0.0)
     assert isinstance(through.open({}), Failure)
     assert known.explanation is DOWN
+
+
+class LetsIn:
+    """A pooler's connection: the login is over, and the query gets no answer until the socket ends."""
+
+    autocommit = False
+    closed = False
+    info = Quiet.info
+
+    def __init__(self) -> None:
+        self._end, self.pooler = socket.socketpair()
+
+    def fileno(self) -> int:
+        return self._end.fileno()
+
+    @contextlib.contextmanager
+    def cursor(self) -> Iterator[LetsIn]:
+        yield self
+
+    def execute(self, statement: str) -> None:
+        if self._end.recv(1) != b"1":
+            raise Driver.OperationalError("server closed the connection unexpectedly")
+
+    def close(self) -> None:
+        self.closed = True
+        self._end.close()
+        self.pooler.close()
+
+
+def test_after_a_death_a_login_that_leads_nowhere_is_no_connect() -> None:
+    """Bounded by the connect's deadline, though a pooler may hold a query for minutes."""
+    made: list[LetsIn] = []
+
+    def let_in(**params: Any) -> Any:
+        made.append(LetsIn())
+        if len(made) != 2:
+            made[-1].pooler.sendall(b"1")
+        return made[-1]
+
+    plan = planned({"connect_timeout": 1, "azpg": {"connect_retry_seconds": 1}})
+    through = Door(plan, let_in, Driver, backoff=Backoff(first=0.01, longest=0.01))
+    assert through.open({}) is made[0]
+    servers.outage_of(plan).doubted = True
+    assert isinstance(through.open({}), Failure)
+    assert through.open({}) is made[2]
+    assert made[1].closed
+    assert not made[2].autocommit
+    # It has answered, and nobody asks the next one.
+    assert not servers.outage_of(plan).doubted
+    for each in (made[0], made[2]):
+        each.close()
 
 
 # Direct TLS
