@@ -32,6 +32,7 @@ class Door:
     call: the driver's connect, with keyword arguments.
     driver: the driver's module, for its exceptions.
     secrets: returns what must not be shown of its errors.
+    stopped: whether nobody needs a connection any more, so that nothing is tried again.
     """
 
     plan: Plan
@@ -41,6 +42,7 @@ class Door:
     backoff: Backoff = Backoff()
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    stopped: Callable[[], bool] = lambda: False
 
     def open(self, params: Params) -> Any:
         """Return an open connection, or a Failure.
@@ -66,7 +68,7 @@ class Door:
                 return found
             failure = found
             left = end - self.clock()
-            if not failure.transient or left <= 0:
+            if not failure.transient or left <= 0 or self.stopped():
                 return failure
             logger.info(
                 "%s: could not connect, trying again in %.1f s: %s", self.plan.alias, pause, failure.problem.message
@@ -81,10 +83,8 @@ class Door:
 
     def _turn(self) -> Turn:
         patience = self.plan.options.connect_retry_seconds
-        if not patience:
-            # Retrying is turned off: whoever connects wants to know how things are now.
-            return Turn.CONNECT
-        return self._outage.turn(patience, self.clock)
+        # With retrying turned off, whoever connects wants to know how things are now.
+        return self._outage.turn(patience, self.clock, self.stopped) if patience else Turn.CONNECT
 
     def _known_to_be_down(self) -> Failure | None:
         explanation, seconds = self._outage.explanation, self._outage.seconds(self.clock())

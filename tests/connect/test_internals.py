@@ -71,7 +71,7 @@ def test_an_interrupted_look_lets_another_thread_look() -> None:
 
 def test_an_outage_that_ends_between_the_turn_and_the_words_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = iter([Turn.GIVE_UP, Turn.CONNECT])
-    monkeypatch.setattr(Outage, "turn", lambda self, patience, clock: next(turns))
+    monkeypatch.setattr(Outage, "turn", lambda *arguments: next(turns))
     assert isinstance(door(lambda **params: Quiet(), connect_retry_seconds=5).open({}), Quiet)
 
 
