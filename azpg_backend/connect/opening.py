@@ -10,12 +10,12 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from azpg_backend.connect import deadline, health, roles, servers
+from azpg_backend.connect import deadline, green, health, roles, servers
 from azpg_backend.connect.backoff import Backoff
 from azpg_backend.connect.deadline import Deadline
 from azpg_backend.connect.failure import Failure
 from azpg_backend.connect.outage import LOOK_EVERY, Outage, Turn
-from azpg_backend.connect.ways import After, Way, failure_of, learn, ways
+from azpg_backend.connect.ways import After, failure_of, learn, ways
 from azpg_backend.errors.redact import Secret
 from azpg_backend.plan.decision import Plan
 
@@ -32,6 +32,7 @@ class Door:
     call: the driver's connect, with keyword arguments.
     driver: the driver's module, for its exceptions.
     secrets: returns what must not be shown of its errors.
+    stopped: whether nobody needs a connection any more, so that nothing is tried again.
     """
 
     plan: Plan
@@ -41,6 +42,7 @@ class Door:
     backoff: Backoff = Backoff()
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    stopped: Callable[[], bool] = lambda: False
 
     def open(self, params: Params) -> Any:
         """Return an open connection, or a Failure.
@@ -66,7 +68,7 @@ class Door:
                 return found
             failure = found
             left = end - self.clock()
-            if not failure.transient or left <= 0:
+            if not failure.transient or left <= 0 or self.stopped():
                 return failure
             logger.info(
                 "%s: could not connect, trying again in %.1f s: %s", self.plan.alias, pause, failure.problem.message
@@ -81,24 +83,20 @@ class Door:
 
     def _turn(self) -> Turn:
         patience = self.plan.options.connect_retry_seconds
-        if not patience:
-            # Retrying is turned off: whoever connects wants to know how things are now.
-            return Turn.CONNECT
-        return self._outage.turn(patience, self.clock)
+        # With retrying turned off, whoever connects wants to know how things are now.
+        return self._outage.turn(patience, self.clock, self.stopped) if patience else Turn.CONNECT
 
     def _known_to_be_down(self) -> Failure | None:
-        outage = self._outage
-        explanation = outage.explanation
-        if explanation is None:
-            return None
-        words = f"not tried again, for the server has been down for {outage.seconds(self.clock()):.0f} s: "
-        return Failure(self.driver.OperationalError(), explanation._replace(words=words + explanation.words))
+        explanation, seconds = self._outage.explanation, self._outage.seconds(self.clock())
+        return explanation and Failure.without_connecting(self.driver.OperationalError(), explanation, seconds)
 
     def _attempt(self, params: Params, limit: Deadline, end: float, pause: float) -> Any:
         """Try all ways once, and tell the other threads how it went."""
         outage = self._outage
         try:
             found = self._try_ways(params, limit)
+            if outage.doubted and not isinstance(found, Failure):
+                found = self._proven(found, limit)
         except BaseException:
             outage.abandoned()
             raise
@@ -115,6 +113,14 @@ class Door:
             return Failure(self.driver.OperationalError(), roles.STILL_A_STANDBY)
         return found
 
+    def _proven(self, connection: Any, limit: Deadline) -> Any:
+        try:
+            health.prove(connection, limit.left())
+        except self.driver.Error as error:
+            connection.close()
+            return Failure.of(error, self.driver, self.secrets())
+        return connection
+
     def _try_ways(self, params: Params, limit: Deadline) -> Any:
         failure: Failure | None = None
         after = After.NOTHING
@@ -128,7 +134,8 @@ class Door:
                 return failure or login
             token = login.get("password", token)
             started = self.clock()
-            found = self._call({**params, **self._timeout(params, way, limit), **login}, token)
+            shorter = limit.connect_timeout({**params, **way.params}, len(self.plan.endpoints))
+            found = self._call({**params, **way.params, **shorter, **login}, token)
             if not isinstance(found, Failure):
                 learn(self.plan, way, found, self.clock() - started, self.clock())
                 health.retransmit_evenly(found)
@@ -139,10 +146,6 @@ class Door:
                 break
             after = following
         return failure
-
-    def _timeout(self, params: Params, way: Way, limit: Deadline) -> dict[str, Any]:
-        shorter = limit.connect_timeout({**params, **way.params}, len(self.plan.endpoints))
-        return {**way.params, **shorter}
 
     def _login(self, refused: Secret, limit: Deadline) -> dict[str, Any] | Failure:
         """Return user and password if they are not the settings'.
@@ -162,7 +165,8 @@ class Door:
 
     def _call(self, params: Params, token: Secret) -> Any:
         try:
-            return self.call(**params)
+            with green.bounded(self.driver, params, len(self.plan.endpoints)):
+                return self.call(**params)
         except ImproperlyConfigured:
             raise
         except Exception as error:  # noqa: BLE001 (psycopg2 raises what is not its own for what it can't decode)

@@ -29,9 +29,14 @@ class Turn(Enum):
 
 
 class Outage:
-    """Of one server, or of several that are alternatives. All times are seconds on one monotonic clock."""
+    """Of one server, or of several that are alternatives. All times are seconds on one monotonic clock.
+
+    doubted: a connection has died since the last connect, so that a login alone proves nothing: a pooler lets clients
+        in while the server behind it is away.
+    """
 
     def __init__(self) -> None:
+        self.doubted = False
         self._changed = threading.Condition()
         self._since: float | None = None
         self._last = 0.0
@@ -48,10 +53,11 @@ class Outage:
         """Return for how long it has been known."""
         return 0.0 if self._since is None else now - self._since
 
-    def turn(self, patience: float, clock: Callable[[], float]) -> Turn:
+    def turn(self, patience: float, clock: Callable[[], float], stopped: Callable[[], bool] = lambda: False) -> Turn:
         """Return what to do, waiting if another thread is looking or the next look is not due.
 
         patience: seconds from the outage's beginning for which to wait.
+        stopped: whether nobody needs the connection any more; asked again after wake().
         """
         waited = False
         with self._changed:
@@ -61,7 +67,7 @@ class Outage:
                 if self._since is None or (now - self._last > STALE and not looking):
                     self._since = None
                     return Turn.CONNECT
-                left = self._since + patience - now
+                left = 0.0 if stopped() else self._since + patience - now
                 # The last pause is cut short: who has waited looks once more at the end.
                 if not looking and (now >= self._next_look or (waited and left <= 0)):
                     self._looking_until = now + LONGEST_LOOK
@@ -82,8 +88,14 @@ class Outage:
             self._looking_until = 0.0
             self._changed.notify_all()
 
+    def wake(self) -> None:
+        """Let those who wait ask whether they are needed."""
+        with self._changed:
+            self._changed.notify_all()
+
     def over(self) -> None:
         """Note that the server answered: everybody may connect."""
+        self.doubted = False
         if self._since is None and not self._looking_until:
             return
         with self._changed:
