@@ -1,4 +1,4 @@
-"""What connecting meets, told to the log and to OpenTelemetry.
+"""What connecting meets, told to whoever listens: the log, OpenTelemetry.
 
 Loaded by the first thing that is worth telling, so that a process which has no listener does not pay for it.
 """

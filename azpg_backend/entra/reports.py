@@ -1,4 +1,4 @@
-"""What fetching tokens meets, told to the log and to OpenTelemetry."""
+"""What fetching tokens meets, told to whoever listens: the log, OpenTelemetry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this process is called in pg_stat_activity and in the server's log, for the person who looks there at night."""
+"""What the server calls this process in pg_stat_activity, for the person who looks there at night."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What happens on the way to a connection, for logs and for OpenTelemetry. Loaded when there is something to tell."""
+"""What happens on the way to a connection, for those who watch. Loaded when there is something to tell."""

@@ -1,4 +1,4 @@
-"""Every event with its keys, every metric with its attributes: declared once, and never renamed.
+"""The names of all that is told, each declared once: an interface, in which none is changed.
 
 The names of metrics and attributes that start with "db." are OpenTelemetry's semantic conventions for databases.
 """
