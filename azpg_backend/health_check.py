@@ -1,4 +1,4 @@
-"""A check for django-health-check (4.0 and newer) that names why the database can't be used."""
+"""A check for django-health-check, 4.0 or newer, that names why the database can't be used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from azpg_backend.errors.codes import STEP_CODES
 
 
 @dataclasses.dataclass
-class Database(HealthCheck):
+class Database(HealthCheck):  # type: ignore[misc]
     """Whether the application would get a connection, and if not, the code of azpg_check for the reason.
 
     It logs in anew, beside the application's connections and its pool, and does not try again: a server that is down
@@ -31,7 +31,7 @@ class Database(HealthCheck):
     alias: str = "default"
     seconds: float = dataclasses.field(default=3.0, repr=False)
 
-    def run(self) -> None:  # type: ignore[override]
+    def run(self) -> None:
         """Raise ServiceUnavailable with the reason if the database can't be used."""
         try:
             wrapper: Any = connections[self.alias]

@@ -11,11 +11,11 @@ from django.conf import settings
 
 from azpg_backend.process.memory import Kept
 
-# Bytes that PostgreSQL keeps of it; all that it does not print as it is becomes "?" there (application_name).
-_LONGEST = 63
+# Characters of each word. PostgreSQL keeps 63 bytes, and replaces what is not printable ASCII (application_name).
+_LONGEST = 26
 _LAUNCHERS = frozenset({"manage.py", "django-admin", "django-admin.exe", "django-admin.py", "django"})
 # What is no word of a person's or a program's choice, such as a token that somebody put on the command line, stays out.
-_COMMAND = re.compile(r"[a-z][a-z0-9_-]{1,30}", re.ASCII)
+_COMMAND = re.compile(rf"[a-z][a-z0-9_-]{{0,{_LONGEST - 1}}}", re.ASCII)
 
 _names: Kept[dict[bool, str]] = Kept(dict)
 
@@ -29,7 +29,7 @@ def application_name(*, pooled: bool = False) -> str:
     names = _names.get()
     if pooled not in names:
         words = [_project(), _program()] if pooled else [_project(), _program(), str(os.getpid())]
-        names[pooled] = " ".join(filter(None, words))[:_LONGEST]
+        names[pooled] = " ".join(filter(None, words))
     return names[pooled]
 
 
@@ -51,4 +51,4 @@ def _program() -> str:
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"[^\w.+-]", "", text, flags=re.ASCII)[:30]
+    return re.sub(r"[^\w.+-]", "", text, flags=re.ASCII)[:_LONGEST]
