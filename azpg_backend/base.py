@@ -15,7 +15,7 @@ from django.utils.functional import cached_property
 
 from azpg_backend import parameters
 from azpg_backend.client import DatabaseClient
-from azpg_backend.connect import health, inherited, kept, roles
+from azpg_backend.connect import health, inherited, kept, roles, servers
 from azpg_backend.connect.failure import Failure
 from azpg_backend.connect.opening import Door
 from azpg_backend.errors import explain
@@ -35,12 +35,19 @@ class _ErrorWrapper(DatabaseErrorWrapper):
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         if kind is None:
             return
+        _notice_death(self.wrapper)
         sqlstate = roles.sqlstate_of(error)
         if sqlstate == roles.READ_ONLY:
             self.wrapper.leave_after_use = self.wrapper.plan().writes
         elif sqlstate in _LACKS_A_RIGHT and (explanation := explain.of_statement(error)):
             explain.attach(error, explanation, self.wrapper.alias)
         super().__exit__(kind, error, traceback)
+
+
+def _notice_death(wrapper: DatabaseWrapper) -> None:
+    """If its connection has ended, let the next connect of this process ask for more than a login."""
+    if wrapper.connection is not None and wrapper.connection.closed:
+        servers.outage_of(wrapper.plan()).doubted = True
 
 
 def _configure(kind: type[DatabaseWrapper], settings_dict: dict[str, Any], alias: str, connection: Any) -> None:
@@ -122,8 +129,8 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
 
     def _params_of(self, plan: Plan) -> dict[str, Any]:
         plan.raise_errors()
-        params: dict[str, Any] = super().get_connection_params()
-        params = {key: each for key, each in params.items() if key not in plan.withheld} | dict(plan.params)
+        params = {**parameters.name_for(plan), **super().get_connection_params(), **plan.params}
+        params = {key: each for key, each in params.items() if key not in plan.withheld}
         # Nothing that shows local variables shows these.
         secret = {key: Secret(params[key]) for key in SECRET_KEYWORDS & params.keys() if params[key] is not None}
         return {**params, **secret}
@@ -202,8 +209,8 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         """
         if self.connection is None or self.connection.closed:
             return False
-        idle = time.monotonic() - self._used_at
-        if not self.errors_occurred and health.is_quiet(self.connection, idle):
+        if not self.errors_occurred and health.is_quiet(self.connection, time.monotonic() - self._used_at):
             return True
         usable: bool = super().is_usable()
+        _notice_death(self)
         return usable

@@ -6,6 +6,7 @@ import contextlib
 import select
 import socket
 import sys
+import threading
 from typing import Any
 
 # Seconds without a query after which the server is asked. A flow can vanish without a word at any time, and asking
@@ -30,6 +31,26 @@ def is_quiet(connection: Any, idle: float) -> bool:
     return (
         idle <= ASK_AFTER_IDLE and connection.info.transaction_status == _IDLE and not _has_arrived(connection.fileno())
     )
+
+
+def prove(connection: Any, seconds: float) -> None:
+    """Ask a server that has just let a client in for an answer.
+
+    seconds: after which to give up.
+    Raises the driver's error if there is none.
+    """
+    with socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as end:
+        # What libpq then meets is the end of the connection.
+        giving_up = threading.Timer(min(seconds, threading.TIMEOUT_MAX), end.shutdown, [socket.SHUT_RDWR])
+        giving_up.daemon = True
+        giving_up.start()
+        autocommit, connection.autocommit = connection.autocommit, True
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        finally:
+            giving_up.cancel()
+    connection.autocommit = autocommit
 
 
 def _has_arrived(descriptor: int) -> bool:

@@ -35,17 +35,17 @@ def in_recovery(connection: Any) -> bool:
 
 
 def is_worth_waiting(plan: Plan, connection: Any, now: float) -> bool:
-    """Whether a new connection of an alias that writes leads to a standby that was a primary a moment ago.
+    """Whether a new connection of an alias that writes leads to a standby, while there was a primary a moment ago.
 
     An alias may also be meant for a replica without saying so: it never sees a primary, and never waits.
     """
     if not plan.writes or not plan.endpoints:
         return False
-    server = servers.of(servers.endpoint_of(plan, connection))
+    role = servers.role_of(plan)
     if not in_recovery(connection):
-        server.seen_as_primary()
+        role.seen_as_primary()
         return False
-    return server.seen_as_standby_for(now) < plan.options.connect_retry_seconds
+    return role.seen_as_standby_for(now) < plan.options.connect_retry_seconds
 
 
 def is_worth_waiting_for(plan: Plan, text: str) -> bool:
@@ -53,7 +53,12 @@ def is_worth_waiting_for(plan: Plan, text: str) -> bool:
 
     text: the driver's own words.
     """
-    return plan.writes and _ONLY_STANDBYS.search(text) is not None
+    return plan.writes and found_only_standbys(text)
+
+
+def found_only_standbys(text: str) -> bool:
+    """Whether the driver's words say that a server answered that is not the kind that was asked for."""
+    return _ONLY_STANDBYS.search(text) is not None
 
 
 def sqlstate_of(error: BaseException | None) -> str:

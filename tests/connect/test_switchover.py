@@ -152,3 +152,45 @@ def test_read_write_waits_for_a_promotion(
     assert request.error is None
     assert 1.5 < time.monotonic() - started < 25
     assert stored(standby) == {1}
+
+
+def both(settings_for: SettingsFor, first: Member, second: Member, options: Settings) -> Settings:
+    settings = settings_for(first, {**options, "hostaddr": "127.0.0.1,127.0.0.1"}, PORT=f"{first.port},{second.port}")
+    return {**settings, "HOST": ",".join([settings["HOST"]] * 2)}
+
+
+@pytest.mark.parametrize("how", [kept, functools.partial(pooled, size=1)], ids=["kept", "pooled"])
+def test_of_two_servers_the_one_that_was_promoted_is_found(
+    pair: tuple[Member, Member], settings_for: SettingsFor, connect: Connect, how: Callable[[Settings], Settings]
+) -> None:
+    """Without target_session_attrs libpq would take the first for ever, though it is the standby now."""
+    primary, standby = pair
+    settings = how(both(settings_for, primary, standby, PATIENT))
+    wrapper = connect(settings)
+    assert write(wrapper, 1).error is None
+    primary.stop()
+    promoting = threading.Timer(2, standby.promote)
+    promoting.start()
+    # The first is gone, and the other takes no writes yet.
+    wrapper.close_if_unusable_or_obsolete()
+    assert write(wrapper, 2).error is None
+    promoting.join()
+    primary.follow(standby)
+    primary.start()
+    wrapper.close()
+    again = connect(settings, "again")
+    assert write(again, 3).error is None
+    assert stored(standby) == {1, 2, 3}
+    for each in (wrapper, again):
+        each.close()
+
+
+def test_two_replicas_without_a_word_are_read_at_once(
+    pair: tuple[Member, Member], settings_for: SettingsFor, connect: Connect
+) -> None:
+    _, standby = pair
+    wrapper = connect(kept(both(settings_for, standby, standby, PATIENT)))
+    started = time.monotonic()
+    assert pid(wrapper)
+    assert time.monotonic() - started < 20
+    wrapper.close()

@@ -65,6 +65,7 @@ _ENVIRONMENT = "tests/from_environment/test_document.py::test_an_example"
 _LOCAL = "tests/from_environment/test_local_development.py::"
 _START = "tests/docs/test_start.py::test_from_an_empty_folder_to_the_first_migrate"
 _OUTPUT = "tests/docs/test_outputs.py::test_a_page_shows_what_the_demo_prints"
+_TOLD = "tests/telemetry/test_document.py::"
 _IDENTITIES = (
     "User-assigned managed identity",
     "System-assigned managed identity",
@@ -113,6 +114,9 @@ RUNS = (
     Run("docs/start.md", "4. Point Django at it", "*", _START),
     Run("docs/start.md", "5. Check, then migrate", "sh", _START),
     Run("docs/elastic-clusters.md", "Tenants", "python", "tests/docs/test_elastic_clusters.py::test_tenants"),
+    Run("docs/observability.md", "Log records", "python", _TOLD + "test_the_logging_configuration"),
+    Run("docs/observability.md", "Metrics", "python", _TOLD + "test_metrics_need_nothing_but_a_provider"),
+    Run("docs/observability.md", "Health check", "python", _TOLD + "test_the_health_check_is_served"),
     Run("docs/support.md", "Without psycopg2", "toml", "it needs a package index: nox -s without_psycopg2 runs it"),
     Run("docs/architecture.md", "Architecture", "text", "it is a picture"),
     Run("docs/rotation.md", "The chains of today", "text", "it is a picture"),
