@@ -120,6 +120,12 @@ RUNS = (
     Run("docs/support.md", "Without psycopg2", "toml", "it needs a package index: nox -s without_psycopg2 runs it"),
     Run("docs/architecture.md", "Architecture", "text", "it is a picture"),
     Run("docs/rotation.md", "The chains of today", "text", "it is a picture"),
+    Run(
+        "docs/pooling.md",
+        "gevent",
+        "python",
+        "tests/connect/test_app_servers.py::test_a_greenlet_that_waits_for_a_silent_server_keeps_no_other_from_its_own",
+    ),
     Run("docs/pooling.md", "Count first", "text", "it is a formula"),
     Run("docs/resilience.md", "One deadline", "text", "it is a formula"),
     Run("README.md", "Check", "text", _OUTPUT),
