@@ -44,13 +44,23 @@ def prove(connection: Any, seconds: float) -> None:
         giving_up = threading.Timer(min(seconds, threading.TIMEOUT_MAX), end.shutdown, [socket.SHUT_RDWR])
         giving_up.daemon = True
         giving_up.start()
-        autocommit, connection.autocommit = connection.autocommit, True
         try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
+            ask(connection, "SELECT 1")
         finally:
             giving_up.cancel()
-    connection.autocommit = autocommit
+
+
+def ask(connection: Any, question: str) -> Any:
+    """Return the one value that a statement returns, outside of any transaction. Raises the driver's error."""
+    autocommit = connection.autocommit
+    if not autocommit:
+        connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(question)
+        (answer,) = cursor.fetchone()
+    if not autocommit:
+        connection.autocommit = False
+    return answer
 
 
 def _has_arrived(descriptor: int) -> bool:
