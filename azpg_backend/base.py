@@ -129,8 +129,8 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
 
     def _params_of(self, plan: Plan) -> dict[str, Any]:
         plan.raise_errors()
-        params: dict[str, Any] = super().get_connection_params()
-        params = {key: each for key, each in params.items() if key not in plan.withheld} | dict(plan.params)
+        params = {**parameters.name_for(plan), **super().get_connection_params(), **plan.params}
+        params = {key: each for key, each in params.items() if key not in plan.withheld}
         # Nothing that shows local variables shows these.
         secret = {key: Secret(params[key]) for key in SECRET_KEYWORDS & params.keys() if params[key] is not None}
         return {**params, **secret}

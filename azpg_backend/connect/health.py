@@ -81,5 +81,10 @@ def retransmit_evenly(connection: Any) -> None:
     if sys.platform != "linux":
         return
     # A driver raises an error of its own if the connection has ended meanwhile; the first query will tell.
-    with contextlib.suppress(Exception), socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as end:
-        end.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, _LONGEST_PAUSE_MS)
+    with contextlib.suppress(Exception):
+        # The same descriptor for a moment, not a copy of it. libpq's never blocks, and so stays as it is.
+        end = socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=connection.fileno())
+        try:
+            end.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, _LONGEST_PAUSE_MS)
+        finally:
+            end.detach()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,18 @@ from azpg_backend.plan.decision import Plan
 logger = logging.getLogger("azpg_backend")
 
 Params = Mapping[str, Any]
+
+
+def _is_heard() -> bool:
+    """Whether anybody wants to know of a connect that went well."""
+    return "opentelemetry.metrics" in sys.modules or logger.isEnabledFor(logging.DEBUG)
+
+
+def _reports() -> Any:
+    """Return what tells of a connect; a process in which there is nothing to tell does without its modules."""
+    from azpg_backend.connect import reports
+
+    return reports
 
 
 @dataclass(frozen=True)
@@ -52,28 +65,34 @@ class Door:
         params: the driver's keyword arguments; with Microsoft Entra, user and password are replaced.
         """
         limit = deadline.of(self.plan, self.clock)
+        found, attempts = self._opened(params, limit)
+        if isinstance(found, Failure) or _is_heard():
+            _reports().ended(self.plan, found, attempts, self.clock() - limit.start)
+        return found
+
+    def _opened(self, params: Params, limit: Deadline) -> tuple[Any, int]:
+        """Return the same, with the number of attempts."""
         end = limit.start + self.plan.options.connect_retry_seconds
         failure: Failure | None = None
-        tries = 0
+        attempts = 0
         while True:
             if self._turn() is Turn.GIVE_UP:
                 failure = failure or self._known_to_be_down()
                 if failure:
-                    return failure
+                    return failure, attempts
                 # The outage ended just now.
                 continue
-            pause = self.backoff.random(tries)
+            pause = self.backoff.random(attempts)
             found = self._attempt(params, limit, end, pause)
+            attempts += 1
             if not isinstance(found, Failure):
-                return found
+                return found, attempts
             failure = found
+            _reports().attempt_failed(self.plan, failure)
             left = end - self.clock()
             if not failure.transient or left <= 0 or self.stopped():
-                return failure
-            logger.info(
-                "%s: could not connect, trying again in %.1f s: %s", self.plan.alias, pause, failure.problem.message
-            )
-            tries += 1
+                return failure, attempts
+            _reports().retried(self.plan, failure, pause, attempts)
             if not failure.is_outage:
                 self.sleep(min(pause, left))
 
@@ -105,9 +124,11 @@ class Door:
             outage.abandoned()
             return found
         if isinstance(found, Failure) and found.is_outage:
-            outage.failed(found.explanation, now, pause if now < end else LOOK_EVERY)
+            if outage.failed(found.explanation, now, pause if now < end else LOOK_EVERY):
+                _reports().outage_began(self.plan, outage, found)
             return found
-        outage.over()
+        if (lasted := outage.over(now)) is not None:
+            _reports().outage_ended(self.plan, lasted)
         if not isinstance(found, Failure) and now < end and roles.is_worth_waiting(self.plan, found, now):
             found.close()
             return Failure(self.driver.OperationalError(), roles.STILL_A_STANDBY)
@@ -128,7 +149,9 @@ class Door:
         for way in ways(self.plan, self.clock()):
             if way.after is not after:
                 continue
-            login = self._login(token if way.fresh_token else Secret(), limit)
+            if way.fresh_token:
+                _reports().token_refused(self.plan)
+            login = _login(self, token if way.fresh_token else Secret(), limit)
             if isinstance(login, Failure):
                 # What the server said about the first token is the reason to look into.
                 return failure or login
@@ -147,22 +170,6 @@ class Door:
             after = following
         return failure
 
-    def _login(self, refused: Secret, limit: Deadline) -> dict[str, Any] | Failure:
-        """Return user and password if they are not the settings'.
-
-        refused: a token that the server did not accept.
-        """
-        if self.plan.options.auth != "entra":
-            return {}
-        from azpg_backend.entra import login
-        from azpg_backend.entra.tokens import WAIT, TokenError
-
-        try:
-            user, token = login.login_for(self.plan, refused, min(limit.left(), WAIT))
-        except TokenError as error:
-            return Failure.without_token(self.driver.OperationalError(), str(error))
-        return {"user": user, "password": token.text}
-
     def _call(self, params: Params, token: Secret) -> Any:
         try:
             with green.bounded(self.driver, params, len(self.plan.endpoints)):
@@ -174,3 +181,20 @@ class Door:
         except BaseException as interruption:
             # Without the driver's frames, in which the password stands.
             raise interruption.with_traceback(None) from None
+
+
+def _login(door: Door, refused: Secret, limit: Deadline) -> dict[str, Any] | Failure:
+    """Return user and password if they are not the settings'.
+
+    refused: a token that the server did not accept.
+    """
+    if door.plan.options.auth != "entra":
+        return {}
+    from azpg_backend.entra import login
+    from azpg_backend.entra.tokens import WAIT, TokenError
+
+    try:
+        user, token = login.login_for(door.plan, refused, min(limit.left(), WAIT))
+    except TokenError as error:
+        return Failure.without_token(door.driver.OperationalError(), str(error))
+    return {"user": user, "password": token.text}

@@ -53,6 +53,10 @@ class Outage:
         """Return for how long it has been known."""
         return 0.0 if self._since is None else now - self._since
 
+    def is_known(self, now: float) -> bool:
+        """Whether the server is known to be down, from an attempt that is not too long ago."""
+        return self._since is not None and now - self._last <= STALE
+
     def turn(self, patience: float, clock: Callable[[], float], stopped: Callable[[], bool] = lambda: False) -> Turn:
         """Return what to do, waiting if another thread is looking or the next look is not due.
 
@@ -78,29 +82,38 @@ class Outage:
                 self._changed.wait(due)
                 waited = True
 
-    def failed(self, explanation: Explanation, now: float, pause: float) -> None:
-        """Note a failed attempt, and that nobody need try again for so many seconds."""
+    def failed(self, explanation: Explanation, now: float, pause: float) -> bool:
+        """Note a failed attempt, and that nobody need try again for so many seconds.
+
+        Returns whether the outage was not known before.
+        """
         with self._changed:
-            if self._since is None:
-                self._since = now
+            began = self._since is None
+            self._since = now if self._since is None else self._since
             self._last, self._next_look = now, now + pause
             self._explanation = explanation
             self._looking_until = 0.0
             self._changed.notify_all()
+            return began
 
     def wake(self) -> None:
         """Let those who wait ask whether they are needed."""
         with self._changed:
             self._changed.notify_all()
 
-    def over(self) -> None:
-        """Note that the server answered: everybody may connect."""
+    def over(self, now: float) -> float | None:
+        """Note that the server answered: everybody may connect.
+
+        Returns how many seconds the outage lasted, if one was known.
+        """
         self.doubted = False
         if self._since is None and not self._looking_until:
-            return
+            return None
         with self._changed:
+            lasted = None if self._since is None else now - self._since
             self._since, self._explanation, self._looking_until = None, None, 0.0
             self._changed.notify_all()
+            return lasted
 
     def abandoned(self) -> None:
         """Note that the one who looked learned nothing, such as when it was interrupted."""

@@ -17,7 +17,7 @@ from typing import Any
 from psycopg import Connection
 from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
-from azpg_backend.connect import health, servers
+from azpg_backend.connect import health, reports, servers
 from azpg_backend.connect.failure import Failure
 from azpg_backend.connect.opening import Door
 from azpg_backend.errors.explain import Explanation
@@ -157,11 +157,13 @@ class Pool(ConnectionPool[Any]):  # type: ignore[misc]
         timeout: seconds; by default the pool's own.
         """
         seconds = self.timeout if timeout is None else timeout
-        end = time.monotonic() + seconds
+        asked = time.monotonic()
+        end = asked + seconds
         while True:
             connection = self._waited_for(end, seconds)
             try:
                 if not self.azpg_checked or self._works(connection):
+                    reports.pool_asked(self.azpg_workers.door.plan, time.monotonic() - asked)
                     return connection
             except BaseException:
                 super().putconn(connection)
@@ -212,6 +214,8 @@ class Pool(ConnectionPool[Any]):  # type: ignore[misc]
                     error.args = (f"couldn't get a connection after {seconds:.2f} sec",)
                     problem = error if left <= look else None
                 if problem is not None:
+                    if isinstance(problem, PoolTimeout):
+                        reports.pool_timed_out(workers.door.plan, seconds, workers.asking - 1)
                     raise self._exhausted(problem)
                 workers.raise_failure_since(asked)
 
@@ -246,4 +250,6 @@ def make(door: Door, params: Mapping[str, Any], configure: Any, options: Any, *,
     checked = checked and "check" not in own
     if checked:
         own["check"] = _looked_at_already
-    return Pool(door, checked=checked, kwargs={**params, "autocommit": True}, open=False, configure=configure, **own)
+    pool = Pool(door, checked=checked, kwargs={**params, "autocommit": True}, open=False, configure=configure, **own)
+    reports.pool_made(door.plan, pool)
+    return pool
