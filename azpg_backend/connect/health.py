@@ -41,13 +41,18 @@ def prove(connection: Any, seconds: float) -> None:
     """
     with socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as end:
         # What libpq then meets is the end of the connection.
-        giving_up = threading.Timer(min(seconds, threading.TIMEOUT_MAX), end.shutdown, [socket.SHUT_RDWR])
+        giving_up = threading.Timer(min(seconds, threading.TIMEOUT_MAX), _cut, [end])
         giving_up.daemon = True
         giving_up.start()
         try:
             ask(connection, "SELECT 1")
         finally:
             giving_up.cancel()
+
+
+def _cut(end: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
 
 
 def ask(connection: Any, question: str) -> Any:
