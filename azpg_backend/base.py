@@ -180,7 +180,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         return Door(self.plan(), call, self.Database, functools.partial(explain.secrets_of, self.settings_dict))
 
     def _leads_to_a_standby(self, connection: Any) -> bool:
-        return roles.in_recovery(connection) and self.plan().writes
+        return roles.claims_recovery(connection) and roles.in_recovery(self.plan(), connection)
 
     def create_cursor(self, name: str | None = None) -> Any:
         self._used_at = time.monotonic()
@@ -188,11 +188,10 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
 
     def close_if_unusable_or_obsolete(self) -> None:
         """At the start and the end of a request: do not keep a connection to a server that takes no writes."""
-        if self.connection is not None and not self.in_atomic_block:
-            standby = not self.leave_after_use and roles.in_recovery(self.connection) and self.plan().writes
-            if self.leave_after_use or standby:
-                self._leave()
-                return
+        free = self.connection is not None and not self.in_atomic_block
+        if free and (self.leave_after_use or self._leads_to_a_standby(self.connection)):
+            self._leave()
+            return
         super().close_if_unusable_or_obsolete()
 
     def _leave(self) -> None:

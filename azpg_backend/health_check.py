@@ -50,7 +50,7 @@ class Database(HealthCheck):  # type: ignore[misc]
             own = application.copy_of(wrapper, plan, self.seconds, pooled=False)
             with own.cursor() as cursor:
                 cursor.execute("SELECT 1")
-            if plan.writes and roles.in_recovery(own.connection):
+            if roles.in_recovery(plan, own.connection):
                 return "session.read_only"
             full = application.exhausted(wrapper)
             return full.code if full else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import os
 import signal
 import sys
 import tempfile
@@ -159,9 +160,11 @@ def _close_pool(database: Settings) -> None:
 
 @contextlib.contextmanager
 def one_server(chain: Chain) -> Iterator[LocalPostgres]:
-    with LocalPostgres(chain, durable=True) as server:
+    # A killed server first writes its whole folder to the disk, which takes seconds if others write too.
+    with LocalPostgres(chain, durable=True, settings={"recovery_init_sync_method": "syncfs"}) as server:
         server.create("app", PASSWORD.replace("'", "''"), "app")
         create_table(server)
+        os.sync()
         yield server
 
 

@@ -41,16 +41,31 @@ def prove(connection: Any, seconds: float) -> None:
     """
     with socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as end:
         # What libpq then meets is the end of the connection.
-        giving_up = threading.Timer(min(seconds, threading.TIMEOUT_MAX), end.shutdown, [socket.SHUT_RDWR])
+        giving_up = threading.Timer(min(seconds, threading.TIMEOUT_MAX), _cut, [end])
         giving_up.daemon = True
         giving_up.start()
-        autocommit, connection.autocommit = connection.autocommit, True
         try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
+            ask(connection, "SELECT 1")
         finally:
             giving_up.cancel()
-    connection.autocommit = autocommit
+
+
+def _cut(end: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
+
+
+def ask(connection: Any, question: str) -> Any:
+    """Return the one value that a statement returns, outside of any transaction. Raises the driver's error."""
+    autocommit = connection.autocommit
+    if not autocommit:
+        connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(question)
+        (answer,) = cursor.fetchone()
+    if not autocommit:
+        connection.autocommit = False
+    return answer
 
 
 def _has_arrived(descriptor: int) -> bool:

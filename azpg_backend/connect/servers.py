@@ -67,9 +67,13 @@ class Server:
 
 
 class Role:
-    """Whether there is a primary among the servers of a plan."""
+    """Whether there is a primary among the servers of a plan.
+
+    is_hearsay: what they say of their role at login may be outdated, because a pooler says it for them.
+    """
 
     def __init__(self) -> None:
+        self.is_hearsay = False
         self._was_primary = False
         self._standby_since: float | None = None
 

@@ -110,6 +110,9 @@ class LetsIn:
         if self._end.recv(1) != b"1":
             raise Driver.OperationalError("server closed the connection unexpectedly")
 
+    def fetchone(self) -> tuple[int]:
+        return (1,)
+
     def close(self) -> None:
         self.closed = True
         self._end.close()
@@ -192,7 +195,7 @@ def test_a_closed_connection_has_no_role() -> None:
     class Closed:
         closed = True
 
-    assert not roles.in_recovery(Closed())
+    assert not roles.claims_recovery(Closed())
 
 
 # Greenlets

@@ -16,6 +16,7 @@ from azpg_backend.connect import roles
 from demo_project.localpg import Chain
 from tests.support.load import Figures, Load, create_table, kept, stored, write
 from tests.support.pair import Member, streaming_pair, switch_over
+from tests.support.pgbouncer import PgBouncer, needs_pgbouncer
 from tests.support.servers import Relay
 from tests.support.settings import Settings, SettingsFor
 from tests.support.waiting import until
@@ -108,7 +109,7 @@ def test_who_stays_on_a_standby(
     writer.close_if_unusable_or_obsolete()
     assert pid(writer) != first
     # A server older than PostgreSQL 14 says nothing of its role, until a write is refused.
-    monkeypatch.setattr(roles, "in_recovery", lambda connection: False)
+    monkeypatch.setattr(roles, "claims_recovery", lambda connection: False)
     writer.close()
     first = pid(writer)
     writer.close_if_unusable_or_obsolete()
@@ -194,3 +195,30 @@ def test_two_replicas_without_a_word_are_read_at_once(
     assert pid(wrapper)
     assert time.monotonic() - started < 20
     wrapper.close()
+
+
+@needs_pgbouncer
+@pytest.mark.parametrize("how", [kept, functools.partial(pooled, size=1)], ids=["kept", "pooled"])
+def test_a_pooler_that_repeats_an_old_role_is_not_believed(
+    pair: tuple[Member, Member], settings_for: SettingsFor, connect: Connect, how: Callable[[Settings], Settings]
+) -> None:
+    """PgBouncer tells each client what its own first login was told: here that the server is a standby."""
+    primary, standby = pair
+    with PgBouncer(standby) as bouncer:
+        settings = {**settings_for(standby, PATIENT, PORT=bouncer.port), "DISABLE_SERVER_SIDE_CURSORS": True}
+        first = connect(how(settings), "first")
+        first.ensure_connection()
+        # Asked, it really is one.
+        assert first.leave_after_use
+        first.close()
+        primary.stop()
+        standby.promote()
+        second = connect(how(settings), "second")
+        second.ensure_connection()
+        connection = second.connection
+        assert not second.leave_after_use
+        assert write(second, 1).error is None
+        if how is kept:
+            assert second.connection is connection
+        second.close()
+    assert stored(standby) == {1}
