@@ -584,7 +584,6 @@ def test_list_codes() -> None:
         (["--only", "certificate.will_break"], "needs --forecast"),
         (["--azure", "--only", "tcp"], "add it to --only"),
         (["--list-codes", "--azure"], "leave out --azure"),
-        (["--list-codes", "--offline"], "leave out --offline"),
         (["--format", "json", "--output", "-"], "for standard output leave out --output"),
         (["--format", "json", "--output", "nowhere/"], "is a folder"),
         (["--ca-file", "a.pem", "--format", "json", "--output", "./a.pem"], "is the file of --ca-file"),

@@ -47,7 +47,6 @@ _NOT_FOR_CODES = (
     "only",
     "ignore",
     "wait",
-    "offline",
     "ca_file",
     "update_ca",
     "forecast",
