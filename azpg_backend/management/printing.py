@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 
@@ -39,11 +40,27 @@ class Printer:
 
     def print(self, text: str) -> None:
         """Print, with escapes for the characters that the output's encoding has not."""
+        encoding = getattr(self._out, "encoding", None) or "utf-8"
+        self._try(lambda: self._out.write(text.encode(encoding, "backslashreplace").decode(encoding), ending=""))
+
+    def print_document(self, text: str) -> None:
+        """Print a report for machines: as UTF-8, which its readers expect and some formats say of themselves.
+
+        Windows gives a pipe or a file its code page. A terminal has its own encoding, as for any text.
+        """
+        raw = getattr(self._target, "buffer", None)
+        if raw is None or self.is_terminal:
+            self.print(text)
+        else:
+            self._try(lambda: raw.write(text.encode("utf-8", "backslashreplace")))
+
+    def _try(self, write: Callable[[], object]) -> None:
         if self.is_closed or self.error is not None:
             return
-        encoding = getattr(self._out, "encoding", None) or "utf-8"
         try:
-            self._out.write(text.encode(encoding, "backslashreplace").decode(encoding), ending="")
+            # What was printed before, in a buffer above the raw one.
+            self._out.flush()
+            write()
             self._out.flush()
         except OSError as error:
             self.error = error

@@ -231,7 +231,7 @@ class _Check:
         failed = outputs.write(self._asked, outcome)
         self._finished = True
         if not self._text:
-            self._printer.print(formats.render(self._shown, outcome))
+            self._printer.print_document(formats.render(self._shown, outcome))
         elif len(reports) > 1 and self._options["verbosity"]:
             self._printer.print(as_text.summary(reports, outcome.seconds, self._style) + "\n")
         if self._text and interrupted:
