@@ -624,6 +624,26 @@ def test_waiting_until_the_server_is_there(
     assert text.count("settings  ") == 1
 
 
+def test_a_late_round_waits_no_longer_than_the_whole(
+    databases: Databases, good: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from azpg_backend.management.commands import azpg_check as command
+
+    class Noted(command.Diagnosis):
+        def __init__(self, wrappers: Any, roots: Any, timeout: float, *others: Any) -> None:
+            timeouts.append(timeout)
+            super().__init__(wrappers, roots, timeout, *others)
+
+    timeouts: list[float] = []
+    monkeypatch.setattr(command, "Diagnosis", Noted)
+    databases(default={**good, "PORT": servers.closed_port()})
+    assert azpg_check("--offline", "--wait", "2", "--timeout", "30", "--only", "tcp")[0] == 1
+    first, *later = timeouts
+    assert first == 30
+    assert later
+    assert all(1 <= each <= 2 for each in later)
+
+
 def test_nobody_waits_for_settings(databases: Databases, good: dict[str, Any]) -> None:
     databases(default={**good, "OPTIONS": {**good["OPTIONS"], "sslmode": "disable"}})
     started = time.monotonic()
