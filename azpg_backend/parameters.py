@@ -14,8 +14,9 @@ from django.db.utils import OperationalError
 
 from azpg_backend.errors import explain
 from azpg_backend.errors.redact import SECRET_KEYWORDS, Secret
-from azpg_backend.plan import decision, libpq
+from azpg_backend.plan import decision, hosts, libpq
 from azpg_backend.plan.decision import Plan
+from azpg_backend.process import name
 
 
 def arguments(alias: str = DEFAULT_DB_ALIAS) -> dict[str, Any]:
@@ -24,7 +25,13 @@ def arguments(alias: str = DEFAULT_DB_ALIAS) -> dict[str, Any]:
     Raises ImproperlyConfigured if the settings are unsafe, and OperationalError if there is no token to be had.
     """
     plan, secrets = _decided(alias)
-    return {**plan.params, **secrets}
+    return {**name_for(plan), **plan.params, **secrets}
+
+
+def name_for(plan: Plan) -> dict[str, str]:
+    """Return what the server calls this process, unless application_name, PGAPPNAME or a service says otherwise."""
+    pooled = any(each.port in hosts.PGBOUNCER_PORTS for each in plan.endpoints)
+    return {"fallback_application_name": name.application_name(pooled=pooled)}
 
 
 def conninfo(alias: str = DEFAULT_DB_ALIAS) -> str:

@@ -136,7 +136,9 @@ def test_arguments_that_can_not_be_read_are_exit_2(arguments: list[str], part: s
 
 def test_no_alias_of_this_engine(databases: Databases) -> None:
     databases(default={"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"})
-    with pytest.raises(CommandError, match="No alias in DATABASES") as caught:
+    with pytest.raises(
+        CommandError, match="no alias in DATABASES .*default has .django.db.backends.sqlite3."
+    ) as caught:
         azpg_check()
     assert caught.value.returncode == 2
 

@@ -6,6 +6,7 @@ import contextlib
 import select
 import socket
 import sys
+import threading
 from typing import Any
 
 # Seconds without a query after which the server is asked. A flow can vanish without a word at any time, and asking
@@ -30,6 +31,41 @@ def is_quiet(connection: Any, idle: float) -> bool:
     return (
         idle <= ASK_AFTER_IDLE and connection.info.transaction_status == _IDLE and not _has_arrived(connection.fileno())
     )
+
+
+def prove(connection: Any, seconds: float) -> None:
+    """Ask a server that has just let a client in for an answer.
+
+    seconds: after which to give up.
+    Raises the driver's error if there is none.
+    """
+    with socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as end:
+        # What libpq then meets is the end of the connection.
+        giving_up = threading.Timer(min(seconds, threading.TIMEOUT_MAX), _cut, [end])
+        giving_up.daemon = True
+        giving_up.start()
+        try:
+            ask(connection, "SELECT 1")
+        finally:
+            giving_up.cancel()
+
+
+def _cut(end: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
+
+
+def ask(connection: Any, question: str) -> Any:
+    """Return the one value that a statement returns, outside of any transaction. Raises the driver's error."""
+    autocommit = connection.autocommit
+    if not autocommit:
+        connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(question)
+        (answer,) = cursor.fetchone()
+    if not autocommit:
+        connection.autocommit = False
+    return answer
 
 
 def _has_arrived(descriptor: int) -> bool:

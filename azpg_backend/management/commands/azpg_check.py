@@ -391,7 +391,11 @@ def _wrapper(alias: str) -> DatabaseWrapper:
 def _own_wrappers() -> list[DatabaseWrapper]:
     found = [wrapper for wrapper in map(connections.__getitem__, connections) if isinstance(wrapper, DatabaseWrapper)]
     if not found:
-        message = "No alias in DATABASES has 'ENGINE': 'azpg_backend'."
+        engines = ", ".join(f"{alias} has {connections[alias].settings_dict['ENGINE']!r}" for alias in connections)
+        message = (
+            f"There is nothing to check: no alias in DATABASES has 'ENGINE': 'azpg_backend' ({engines}). That is right "
+            "for a host in plaintext_hosts that is not this machine; elsewhere, set ENGINE."
+        )
         raise CommandError(message, returncode=USAGE_ERROR)
     return found
 
