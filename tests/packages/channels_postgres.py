@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from tests.support.packages import project
 
@@ -37,7 +38,8 @@ def test_verified_by_its_own_options() -> None:
     from channels_postgres.core import PostgresChannelLayer
 
     project.migrate()
-    entry = project.database(OPTIONS={"sslmode": "verify-full"})
+    entry = dict(connections["default"].settings_dict)
+    entry["OPTIONS"] = {**entry["OPTIONS"], "sslmode": "verify-full"}
     assert asyncio.run(exchanged(PostgresChannelLayer(**entry))) == ((1, 2), ("app", True))
 
 

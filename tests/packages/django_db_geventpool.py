@@ -41,7 +41,10 @@ def shared(alias: str) -> set[int]:
             found.append(project.asked("SELECT pg_backend_pid() FROM pg_sleep(0.01)", alias))
             connections[alias].close()
 
-    gevent.joinall([gevent.spawn(work) for _ in range(20)], raise_error=True)
+    # It counts a connection once it is there, so a first rush opens as many as there are greenlets.
+    for _ in range(2):
+        found.clear()
+        gevent.joinall([gevent.spawn(work) for _ in range(20)], raise_error=True)
     assert len(found) == 60
     return set(found)
 

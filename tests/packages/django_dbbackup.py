@@ -66,9 +66,9 @@ def test_an_untrusted_server_gets_nothing(monkeypatch: pytest.MonkeyPatch, tmp_p
     from dbbackup.db.exceptions import CommandConnectorError
     from django.db import connections
 
-    from azpg_backend.trust import ca_file
+    from azpg_backend import trust
 
     project.followed("django-dbbackup", "mysite_backup")
-    monkeypatch.setitem(connections["default"].settings_dict["OPTIONS"], "sslrootcert", ca_file.BUNDLE_PATH)
+    monkeypatch.setitem(connections["default"].settings_dict["OPTIONS"], "sslrootcert", trust.BUNDLE)
     with pytest.raises(CommandConnectorError, match="certificate verify failed"):
         get_connector("default").create_dump()

@@ -6,7 +6,7 @@ from django.db import connection, models
 
 from tests.support.packages import project
 
-NAME = project.engine_module("django-pg-zero-downtime-migrations", "mysite_engine")
+NAME = project.engine_module("An engine that is hard-wired to Django's", "mysite_engine")
 project.configure("django.contrib.contenttypes", databases={"default": project.database(ENGINE=NAME)})
 
 

@@ -45,6 +45,10 @@ def test_a_child_is_in_its_parent_s_schema(tmp_path: Path) -> None:
 
 
 def test_its_introspection_and_schema_editor() -> None:
+    from django_pgschemas.schema import activate_public
+
+    connection.close()
+    activate_public()
     with connection.cursor() as cursor:
         cursor.execute("CREATE TABLE public.thing (id int)")
         assert "thing" in connection.introspection.table_names(cursor)

@@ -20,8 +20,15 @@ project.configure(
 
 @pytest.fixture(scope="module")
 def thing() -> Any:
+    from django.contrib.postgres.signals import get_hstore_oids
     from psqlextra.fields import HStoreField
     from psqlextra.models import PostgresModel
+
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE EXTENSION IF NOT EXISTS hstore")
+    # A connection learns of the type when it is made, and what it learned is kept.
+    get_hstore_oids.cache_clear()
+    connection.close()
 
     class Thing(PostgresModel):
         name = models.CharField(max_length=9, unique=True)

@@ -7,7 +7,7 @@ from django.db import DatabaseError, connection
 
 from tests.support.packages import project
 
-NAME = project.engine_module("An engine that is hard-wired to Django's", "mysite_engine")
+NAME = project.engine_module("django-prometheus", "mysite_engine")
 project.configure("django_prometheus", databases={"default": project.database(ENGINE=NAME)})
 
 

@@ -53,7 +53,7 @@ def suite(package: Package, engine: str, lab: Lab, cache: Path) -> Outcomes:
     settings = {
         "settings": described.settings,
         "overrides": _filled(dict(described.overrides), engine)
-        | ({"TEST_RUNNER": "azpg_recorder.Runner"} if described.runner == "django" else {}),
+        | ({"TEST_RUNNER": "azpg_runner.Runner"} if described.runner == "django" else {}),
     }
     file = lab.describe(engine, **settings)
     known = json.loads(file.read_text("utf-8"))

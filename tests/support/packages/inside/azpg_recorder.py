@@ -1,6 +1,6 @@
-"""Writes what became of each test to the file AZPG_OUTCOMES: a plugin for pytest, and a runner for Django.
+"""Writes what became of each test to the file AZPG_OUTCOMES: a plugin for pytest.
 
-It runs among a package's own tests, so it imports nothing of this project.
+It runs among a package's own tests, so it imports nothing of this project; nor of Django, before gevent has patched.
 """
 
 from __future__ import annotations
@@ -8,9 +8,6 @@ from __future__ import annotations
 import json
 import os
 from typing import Any
-from unittest import TextTestResult
-
-from django.test.runner import DiscoverRunner
 
 outcomes: dict[str, str] = {}
 
@@ -38,39 +35,3 @@ def pytest_collectreport(report: Any) -> None:
 def pytest_sessionfinish(session: Any) -> None:
     if not hasattr(session.config, "workerinput"):
         write()
-
-
-class _Result(TextTestResult):
-    def startTest(self, test: Any) -> None:
-        super().startTest(test)
-        outcomes.setdefault(test.id(), "passed")
-
-    def addFailure(self, test: Any, err: Any) -> None:
-        super().addFailure(test, err)
-        outcomes[test.id()] = "failed"
-
-    def addError(self, test: Any, err: Any) -> None:
-        super().addError(test, err)
-        outcomes[test.id()] = "error"
-
-    def addSkip(self, test: Any, reason: str) -> None:
-        super().addSkip(test, reason)
-        outcomes[test.id()] = "skipped"
-
-    def addExpectedFailure(self, test: Any, err: Any) -> None:
-        super().addExpectedFailure(test, err)
-        outcomes[test.id()] = "xfailed"
-
-    def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:
-        super().addSubTest(test, subtest, err)
-        if err is not None:
-            outcomes[test.id()] = "failed"
-
-
-class Runner(DiscoverRunner):
-    def get_resultclass(self) -> Any:
-        return _Result
-
-    def suite_result(self, suite: Any, result: Any, **kwargs: Any) -> Any:
-        write()
-        return super().suite_result(suite, result, **kwargs)
