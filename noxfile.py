@@ -39,6 +39,7 @@ nox.options.sessions = [
     "tests",
     "oldest",
     "servers",
+    "composition",
     "coverage",
     "django_suite",
     "benchmarks",
@@ -186,6 +187,41 @@ def servers(session: nox.Session) -> None:
         "connect/test_refused.py",
     )
     run_tests(session, *(f"tests/{file}" for file in files))
+
+
+# Packages that others are used with
+
+PACKAGES = nox.project.load_toml(ROOT / "tests" / "packages" / "packages.toml")
+DRIVERS = {"psycopg2": (), "psycopg3": ("psycopg[binary,pool]",)}
+ROWS = ROOT / ".nox" / "composition"
+
+
+def install_packages(session: nox.Session, *names: str) -> None:
+    requirements = {each for name in names for each in PACKAGES[name]["requirements"]}
+    session.install(f"{built_wheel()}[demo,entra]", "Django==5.2.*", "pytest", "pytest-timeout", *sorted(requirements))
+    away_from_the_checkout(session)
+
+
+@nox.session(python="3.12")
+@nox.parametrize("package", list(PACKAGES), ids=list(PACKAGES))
+def packages(session: nox.Session, package: str) -> None:
+    """A package on Django's engine and on this one, with its own tests if it ships them; compared test by test."""
+    install_packages(session, package)
+    command = ["python", "-m", "tests.packages", package, "--rows", str(ROWS), "--sources", str(ROWS / "sources")]
+    for driver in PACKAGES[package].get("drivers", DRIVERS):
+        if DRIVERS[driver]:
+            session.install(*DRIVERS[driver])
+        session.run(*command, *session.posargs)
+
+
+@nox.session(python="3.12")
+def composition(session: nox.Session) -> None:
+    """The packages that were broken once, without their own tests; and the tables of docs/composition.md."""
+    names = [name for name, entry in PACKAGES.items() if entry.get("quick")]
+    install_packages(session, *names)
+    session.run("python", "-m", "tests.packages", *names)
+    with session.chdir(ROOT):
+        session.run("python", "scripts/write_composition.py", "--check")
 
 
 @nox.session

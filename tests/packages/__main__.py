@@ -31,7 +31,9 @@ def main() -> int:
     catalogue = load()
     parser.add_argument("names", nargs="+", choices=sorted(catalogue), metavar="NAME")
     parser.add_argument("--rows", type=Path, help="Where the row of each package goes, for docs/composition.md.")
-    parser.add_argument("--sources", type=Path, help="Where sources are kept; without it, packages' own tests don't run.")
+    parser.add_argument(
+        "--sources", type=Path, help="Where sources are kept; without it, packages' own tests don't run."
+    )
     parser.add_argument("-v", action="store_true", help="Print what the tests print.")
     arguments = parser.parse_args()
     different = []

@@ -51,7 +51,7 @@ def test_tasks() -> None:
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": ""}
     with subprocess.Popen(words, start_new_session=True, env=environment) as worker:
         try:
-            assert until(lambda: Group.objects.count() == 40, 120)
+            until(lambda: Group.objects.count() == 40)
         finally:
             os.killpg(worker.pid, signal.SIGTERM)
             worker.wait(60)

@@ -31,7 +31,7 @@ def test_cluster() -> None:
         async_task("tests.packages.django_q2.work", number)
     with subprocess.Popen([sys.executable, "-m", "tests.packages.django_q2"], start_new_session=True) as cluster:
         try:
-            assert until(lambda: Success.objects.count() == 10, 120)
+            until(lambda: Success.objects.count() == 10)
         finally:
             os.killpg(cluster.pid, signal.SIGTERM)
             cluster.wait(60)

@@ -21,7 +21,9 @@ def test_truncate() -> None:
 
     project.migrate()
     Request.objects.bulk_create(Request(path="/", method="GET") for _ in range(500))
-    with CaptureQueriesContext(connection, ) as queries:
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
         delete_model(Request)
     assert any("TRUNCATE" in each["sql"] for each in queries)
     assert len(queries) < 6

@@ -1,4 +1,4 @@
-"""The recipe's pools, ordinary and asynchronous, over verified TLS; as tokens end, later connections get live ones."""
+"""The recipe's pools, ordinary and asynchronous, over verified TLS; each connection asks for a live token."""
 
 from __future__ import annotations
 

@@ -29,7 +29,9 @@ sentry_sdk.init(
     integrations=[DjangoIntegration()],
     include_local_variables=True,
 )
-WRONG = project.database(PASSWORD="wrong-s3cret")
+# Not as a word of its own, as the lines of the source are sent too.
+SECRET = "-".join(("wrong", "s3cret"))
+WRONG = project.database(PASSWORD=SECRET)
 project.configure(databases={"default": project.database(), "wrong": WRONG})
 
 
@@ -49,4 +51,4 @@ def test_no_password_is_sent() -> None:
     sentry_sdk.capture_exception(raised.value)
     sentry_sdk.flush()
     assert "password authentication failed" in json.dumps(SENT)
-    assert "wrong-s3cret" not in json.dumps(SENT)
+    assert SECRET not in json.dumps(SENT)

@@ -40,8 +40,7 @@ def row(package: Package, comparison: Comparison) -> Row:
 
 
 def _version(package: Package) -> str:
-    name = package.requirements[0].partition("[")[0].partition("=")[0].partition("<")[0].partition(">")[0]
-    return version(name) if package.requirements else ""
+    return version(package.requirements[0].partition("[")[0]) if package.requirements else ""
 
 
 def keep(folder: Path, new: Row) -> None:
