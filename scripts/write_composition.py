@@ -23,7 +23,7 @@ from tests.support.packages.catalogue import Package, load  # noqa: E402
 PAGE = ROOT / "docs" / "composition.md"
 KEPT = ROOT / "tests" / "packages" / "rows.json"
 BEGIN, END = "<!-- below: written by scripts/write_composition.py -->", "<!-- above: written -->"
-HEAD = "| package | version | what was run | Django's engine | this engine | result |\n| --- | --- | --- | --- | --- | --- |"
+HEAD = "| package | version | what was run | Django's engine | this engine | result |\n" + "| --- " * 6 + "|"
 
 
 def tables(found: Mapping[str, Any], catalogue: Mapping[str, Package], page: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import tomllib
 
 FOLDER = Path(__file__).parents[2] / "packages"
 FILE = FOLDER / "packages.toml"

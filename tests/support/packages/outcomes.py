@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 Outcomes = Mapping[str, str]
 # In the order in which they are told.
-KINDS = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
+KINDS = ("passed", "failed", "error", "skipped", "xfailed", "xpassed", "broken")
+# Of a run that did not come to its end, be it with Django's engine.
+BROKEN = "broken"
 
 
 def counted(outcomes: Outcomes) -> str:
@@ -18,9 +20,10 @@ def counted(outcomes: Outcomes) -> str:
 
 @dataclass(frozen=True)
 class Comparison:
-    """stock, ours: outcomes of the same tests. must: those that have to pass here, among them those for this engine only.
+    """What became of the same tests with both engines.
 
-    mended: tests that may fail with Django's engine.
+    must: outcomes of those that have to pass here. recipes: how many of them are for this engine only. mended: tests
+    that may fail with Django's engine.
     """
 
     stock: Outcomes
@@ -43,7 +46,7 @@ class Comparison:
         """Each test that went another way than with Django's engine, and each recipe that does not work."""
         mends = set(self.mends)
         names = sorted({*self.stock, *self.ours} - mends)
-        changed = [name for name in names if self.stock.get(name) != self.ours.get(name)]
+        changed = [name for name in names if self.stock.get(name) != self.ours.get(name) or self.stock[name] == BROKEN]
         return [
             *(f"{name}: {self.stock.get(name, 'not run')}, here {self.ours.get(name, 'not run')}" for name in changed),
             *(f"{name}: {outcome}" for name, outcome in sorted(self.must.items()) if outcome != "passed"),

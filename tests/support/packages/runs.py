@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.support.packages.catalogue import Package, Suite
 from tests.support.packages.lab import OURS, Lab
-from tests.support.packages.outcomes import Outcomes
+from tests.support.packages.outcomes import BROKEN, Outcomes
 
 ROOT = Path(__file__).parents[3]
 INSIDE = Path(__file__).with_name("inside")
@@ -67,7 +67,7 @@ def suite(package: Package, engine: str, lab: Lab, cache: Path) -> Outcomes:
 def _command(described: Suite) -> list[str]:
     if described.runner == "django":
         return ["-m", "django", "test", "--noinput", *described.arguments]
-    return ["-m", "pytest", "-q", "-p", "azpg_recorder", "-p", "no:cacheprovider", "-p", "no:cov", *described.arguments]
+    return ["-m", "pytest", "-q", "-p", "azpg_recorder", "-p", "no:cacheprovider", *described.arguments]
 
 
 def _filled(value: Any, engine: str) -> Any:
@@ -122,7 +122,7 @@ def _run(
     )
     said = done.stdout.decode(errors="replace")
     if not written.exists():
-        return {f"{command[1]} did not come to its end": "error", said[-2000:]: "error"}
+        return {f"{command[1]} did not come to its end: {said[-2000:]}": BROKEN}
     found: Outcomes = json.loads(written.read_text("utf-8"))
     if "-v" in sys.argv or not found.items():
         print(said)
