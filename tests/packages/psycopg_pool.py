@@ -15,7 +15,7 @@ ALIASES = [("default", "app"), ("managed", "managed")]
 
 
 def module() -> Any:
-    return project.followed("psycopg's own pools", "mysite_pools")
+    return project.followed("psycopg-pool", "mysite_pools")
 
 
 @pytest.mark.recipe

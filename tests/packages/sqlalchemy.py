@@ -15,7 +15,7 @@ if project.engine() != project.STOCK:
 def test_recipe(alias: str) -> None:
     import sqlalchemy
 
-    text = project.recipe("SQLAlchemy").replace('"default"', repr(alias))
+    text = project.recipe("sqlalchemy").replace('"default"', repr(alias))
     module: dict[str, object] = {}
     exec(compile(text, "engine.py", "exec"), module)
     engine = module["engine"]

@@ -69,10 +69,9 @@ def load() -> dict[str, Package]:
     found = {}
     for name, entry in tomllib.loads(FILE.read_text("utf-8")).items():
         suite = entry.pop("suite", None)
-        lists = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
-        found[name] = Package(name=name, suite=_suite(suite) if suite else None, **lists)
+        found[name] = Package(name=name, suite=Suite(**_fixed(suite)) if suite else None, **_fixed(entry))
     return found
 
 
-def _suite(entry: dict[str, Any]) -> Suite:
-    return Suite(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})
+def _fixed(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -57,7 +58,8 @@ def keep(folder: Path, new: Row) -> None:
 def line(row: Row, anchor: str = "") -> str:
     """Return a row of Markdown; anchor: of the section about the package, "" if there is none."""
     name = f"[{row['package']}](#{anchor})" if anchor else row["package"]
-    cells = [name, row["version"], row["what"], *(_said(row["runs"], key) for key in ("stock", "ours", "verdict"))]
+    what = re.sub(r"; [A-Z](?=[a-z])", lambda each: each[0].lower(), row["what"])
+    cells = [name, row["version"], what[0].upper() + what[1:], *(_said(row["runs"], key) for key in ("stock", "ours", "verdict"))]
     return f"| {' | '.join(cells)} |"
 
 
