@@ -196,9 +196,8 @@ DRIVERS = {"psycopg2": (), "psycopg3": ("psycopg[binary,pool]",)}
 ROWS = ROOT / ".nox" / "composition"
 
 
-def install_packages(session: nox.Session, *names: str) -> None:
-    requirements = {each for name in names for each in PACKAGES[name]["requirements"]}
-    session.install(f"{built_wheel()}[demo,entra]", "Django==5.2.*", "pytest", "pytest-timeout", *sorted(requirements))
+def install_packages(session: nox.Session, *requirements: str) -> None:
+    session.install(f"{built_wheel()}[demo,entra]", "Django==5.2.*", "pytest", "pytest-timeout", *requirements)
     away_from_the_checkout(session)
 
 
@@ -206,9 +205,10 @@ def install_packages(session: nox.Session, *names: str) -> None:
 @nox.parametrize("package", list(PACKAGES), ids=list(PACKAGES))
 def packages(session: nox.Session, package: str) -> None:
     """A package on Django's engine and on this one, with its own tests if it ships them; compared test by test."""
-    install_packages(session, package)
+    entry = PACKAGES[package]
+    install_packages(session, *entry["requirements"], *entry.get("suite", {}).get("requirements", ()))
     command = ["python", "-m", "tests.packages", package, "--rows", str(ROWS), "--sources", str(ROWS / "sources")]
-    for driver in PACKAGES[package].get("drivers", DRIVERS):
+    for driver in entry.get("drivers", DRIVERS):
         if DRIVERS[driver]:
             session.install(*DRIVERS[driver])
         session.run(*command, *session.posargs)
@@ -218,7 +218,7 @@ def packages(session: nox.Session, package: str) -> None:
 def composition(session: nox.Session) -> None:
     """The packages that were broken once, without their own tests."""
     names = [name for name, entry in PACKAGES.items() if entry.get("quick")]
-    install_packages(session, *names)
+    install_packages(session, *(each for name in names for each in PACKAGES[name]["requirements"]))
     session.run("python", "-m", "tests.packages", *names)
 
 
