@@ -20,8 +20,8 @@ class Suite:
 
     settings: its own settings module, of which DATABASES gets the server under test. folder: where they run.
     path: folders for PYTHONPATH; both below the source. engine: a replacement for the engine under test.
-    overrides: settings to replace; "{engine}" in them is the engine under test. arguments: for its runner. requirements: what it
-    needs beside the package. superuser: whether its role has to be one.
+    overrides: settings to replace; "{engine}" in them is the engine under test. arguments: for its runner.
+    requirements: what it needs beside the package. superuser: whether its role has to be one.
     """
 
     settings: str

@@ -59,8 +59,8 @@ def line(row: Row, anchor: str = "") -> str:
     """Return a row of Markdown; anchor: of the section about the package, "" if there is none."""
     name = f"[{row['package']}](#{anchor})" if anchor else row["package"]
     what = re.sub(r"; [A-Z](?=[a-z])", lambda each: each[0].lower(), row["what"])
-    cells = [name, row["version"], what[0].upper() + what[1:], *(_said(row["runs"], key) for key in ("stock", "ours", "verdict"))]
-    return f"| {' | '.join(cells)} |"
+    said = [_said(row["runs"], key) for key in ("stock", "ours", "verdict")]
+    return f"| {' | '.join([name, row['version'], what[0].upper() + what[1:], *said])} |"
 
 
 def _said(runs: dict[str, dict[str, str]], key: str) -> str:
