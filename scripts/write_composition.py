@@ -34,7 +34,7 @@ def tables(found: Mapping[str, Any], catalogue: Mapping[str, Package], page: str
             for name, package in catalogue.items()
             if package.group == group and name in found
         ]
-        parts.append(f"### {group}\n\n{HEAD}\n" + "\n".join(lines))
+        parts.append(f"## {group}\n\n{HEAD}\n" + "\n".join(lines))
     return "\n\n".join(parts)
 
 

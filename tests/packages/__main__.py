@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from tests.support.packages import rows, runs
@@ -40,6 +41,8 @@ def main() -> int:
     with opened() as lab:
         for name in arguments.names:
             package = catalogue[name]
+            if arguments.sources is None:
+                package = replace(package, suite=None)
             comparison = compared(package, lab, arguments.sources)
             row = rows.row(package, comparison)
             print(rows.line(row), flush=True)
