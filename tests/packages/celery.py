@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -53,6 +52,5 @@ def test_tasks() -> None:
         try:
             until(lambda: Group.objects.count() == 40)
         finally:
-            os.killpg(worker.pid, signal.SIGTERM)
-            worker.wait(60)
+            project.end(worker)
     assert {each.partition(" ")[2] for each in Group.objects.values_list("name", flat=True)} == {"True"}

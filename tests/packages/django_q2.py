@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 
@@ -33,8 +31,7 @@ def test_cluster() -> None:
         try:
             until(lambda: Success.objects.count() == 10)
         finally:
-            os.killpg(cluster.pid, signal.SIGTERM)
-            cluster.wait(60)
+            project.end(cluster)
     assert sorted(Success.objects.values_list("result", flat=True)) == list(range(1, 11))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -44,10 +46,12 @@ def _changed(entry: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def configure(*apps: str, databases: dict[str, Any] | None = None, **settings: Any) -> None:
-    """Be a Django project with these applications."""
+    """Be a Django project with these applications, unless this process is one already."""
     import django
     from django.conf import settings as project
 
+    if project.configured:
+        return
     project.configure(
         **{
             "SECRET_KEY": "for tests",
@@ -66,6 +70,15 @@ def migrate() -> None:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that leads a group, and all of the group."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def asked(statement: str, alias: str = "default") -> Any:
