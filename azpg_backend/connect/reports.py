@@ -88,6 +88,8 @@ def outage_began(plan: Plan, outage: Outage, failure: Failure) -> None:
 
 
 def outage_ended(plan: Plan, seconds: float) -> None:
+    if not plan.options.connect_retry_seconds:
+        return
     log.tell(
         names.OUTAGE_ENDED,
         "%s: the server is back after %.1f s",
