@@ -577,18 +577,6 @@ def test_list_codes() -> None:
     ("arguments", "part"),
     [
         (["--only", "nonsense"], "neither a step nor a code"),
-        (["--only", "tcp.ok"], "neither a step nor a code"),
-        (["--only", "certificates"], "Did you mean certificate?"),
-        (["--ignore", "tls.timeuot"], "Did you mean tls.timeout?"),
-        (["defualt"], "Did you mean default?"),
-        (["--only", "tls", "--ignore", "tls"], "leaves nothing that counts"),
-        (["--ignore", *STEPS], "leaves nothing that counts"),
-        (["--only", "certificate.will_break"], "needs --forecast"),
-        (["--azure", "--only", "tcp"], "add it to --only"),
-        (["--list-codes", "--azure"], "leave out --azure"),
-        (["--format", "json", "--output", "-"], "for standard output leave out --output"),
-        (["--format", "json", "--output", "nowhere/"], "is a folder"),
-        (["--ca-file", "a.pem", "--format", "json", "--output", "./a.pem"], "is the file of --ca-file"),
         (["--ignore", "ca.nonsense"], "neither a step nor a code"),
         (["--wait", "-1"], "from 0 to 3600"),
         (["--wait", "nan"], "from 0 to 3600"),
@@ -608,6 +596,30 @@ def test_more_arguments_that_are_refused(tmp_path: Path, arguments: list[str], p
     assert (done.returncode, done.stdout) == (2, "")
     assert part in done.stderr
     assert not Path("~").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--only", "tcp.ok"], "neither a step nor a code"),
+        (["--only", "certificates"], "Did you mean certificate?"),
+        (["--ignore", "tls.timeuot"], "Did you mean tls.timeout?"),
+        (["defualt"], "Did you mean default?"),
+        (["--only", "tls", "--ignore", "tls"], "leaves nothing that counts"),
+        (["--ignore", *STEPS], "leaves nothing that counts"),
+        (["--only", "certificate.will_break"], "needs --forecast"),
+        (["--azure", "--only", "tcp"], "add it to --only"),
+        (["--list-codes", "--azure"], "leave out --azure"),
+        (["--format", "json", "--output", "-"], "for standard output leave out --output"),
+        (["--format", "json", "--output", "nowhere/"], "is a folder"),
+        (["--ca-file", "a.pem", "--format", "json", "--output", "./a.pem"], "is the file of --ca-file"),
+    ],
+)
+def test_what_can_not_be_meant(databases: Databases, good: dict[str, Any], arguments: list[str], part: str) -> None:
+    databases(default=good)
+    with pytest.raises(CommandError, match=re.escape(part)) as caught:
+        azpg_check("--timeout", "1", *arguments)
+    assert caught.value.returncode == 2
 
 
 @pytest.mark.slow

@@ -7,6 +7,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from django.core.management.base import CommandError
+
+_LOST = "The report can't be written"
+_STATUS = 2
+
 
 class Printer:
     """Prints at once, until nobody reads any more or nothing more can be written; then it is silent.
@@ -31,12 +36,16 @@ class Printer:
     def is_terminal(self) -> bool:
         return not self.is_closed and bool(self._out.isatty())
 
-    @property
-    def lost(self) -> str:
-        """Why not everything was printed, in words; "" if all was, or if its reader, such as head, had enough."""
-        if self.error is None or isinstance(self.error, BrokenPipeError):
-            return ""
-        return self.error.strerror or type(self.error).__name__
+    def refuse_closed(self) -> None:
+        """Raise CommandError if there is no standard output to print to."""
+        if self.is_closed:
+            raise CommandError(f"{_LOST}: standard output is closed.", returncode=_STATUS)
+
+    def refuse_loss(self) -> None:
+        """Raise CommandError if something could not be printed; not if its reader, such as head, had enough."""
+        if self.error is not None and not isinstance(self.error, BrokenPipeError):
+            reason = self.error.strerror or type(self.error).__name__
+            raise CommandError(f"{_LOST}: {reason}.", returncode=_STATUS)
 
     def print(self, text: str) -> None:
         """Print, with escapes for the characters that the output's encoding has not."""

@@ -181,7 +181,7 @@ def test_one_on_standard_output(mixed: None, tmp_path: Path) -> None:
     assert junitparser.JUnitXml.fromfile(str(path)).failures == 1
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "koi8-r", "utf-16", "utf-8"])
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
 @pytest.mark.parametrize("form", sorted({*formats.RENDERERS} - {"text"}))
 def test_a_report_for_machines_is_utf_8_in_a_pipe(databases: Databases, form: str, encoding: str) -> None:
     """Windows gives a pipe its code page, and an XML or Prometheus document in that can't be read."""

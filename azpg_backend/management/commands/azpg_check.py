@@ -27,6 +27,7 @@ from azpg_backend.diagnosis.selection import Selection
 from azpg_backend.errors.codes import ALL_STEPS, AZURE, STEP_CODES
 from azpg_backend.management import outputs, signals
 from azpg_backend.management.examples import CommandWithExamples
+from azpg_backend.management.numbers import seconds, seconds_or_none
 from azpg_backend.management.outputs import Output, OutputError
 from azpg_backend.management.printing import Printer
 from azpg_backend.trust import announcements
@@ -99,11 +100,11 @@ class Command(CommandWithExamples):
     def handle(self, *args: Any, **options: Any) -> None:
         printer = Printer(self.stdout)
         asked = _outputs(options)
-        if printer.is_closed and not outputs.is_files_only(options["format"]):
-            raise CommandError("The report can't be written: standard output is closed.", returncode=USAGE_ERROR)
+        if not outputs.is_files_only(options["format"]):
+            printer.refuse_closed()
         if options["list_codes"]:
             printer.print(_list_of_codes(options, asked))
-            _refuse_loss(printer)
+            printer.refuse_loss()
             return
         check = _Check(printer, self.style, options, _wrappers(options["aliases"]), asked)
         try:
@@ -116,7 +117,7 @@ class Command(CommandWithExamples):
         except KeyboardInterrupt as error:
             # Somebody could not wait for what is known so far.
             raise SystemExit(signals.status_of(error)) from None
-        _refuse_loss(printer)
+        printer.refuse_loss()
         if any(report.reaches(LEVELS[options["fail_level"]]) for report in reports):
             raise SystemExit(1)
 
@@ -258,10 +259,10 @@ def _add_files(parser: CommandParser) -> None:
 
 def _add_times(parser: CommandParser) -> None:
     add = parser.add_argument
-    add("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="Limit for each step. Default: 10.")
+    add("--timeout", type=seconds, default=10.0, metavar="SECONDS", help="Limit for each step. Default: 10.")
     add(
         "--wait",
-        type=_waiting,
+        type=seconds_or_none,
         default=0.0,
         metavar="SECONDS",
         help="Check again until every alias passes or this time is over; a step of a late round gets what is left of "
@@ -289,24 +290,6 @@ def _add_selection(parser: CommandParser) -> None:
     parser.add_argument(
         "--fail-level", choices=levels, default="ERROR", help="Exit with 1 from this level on. Default: ERROR."
     )
-
-
-def _seconds(text: str) -> float:
-    return _number(text, 0.1)
-
-
-def _waiting(text: str) -> float:
-    return _number(text, 0.0)
-
-
-def _number(text: str, smallest: float) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not smallest <= seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from {smallest:g} to 3600")
-    return seconds
 
 
 def _path(text: str) -> str:
@@ -414,9 +397,3 @@ def _list_of_codes(options: dict[str, Any], asked: Sequence[Output]) -> str:
         return json.dumps({"version": as_json.VERSION, "codes": rows}, indent=2) + "\n"
     width = max(map(len, STEP_CODES))
     return "".join(f"{code:<{width}}  {text}\n" for code, text in STEP_CODES.items())
-
-
-def _refuse_loss(printer: Printer) -> None:
-    """Raise CommandError if a report was asked for that could not be printed."""
-    if printer.lost:
-        raise CommandError(f"The report can't be written: {printer.lost}.", returncode=USAGE_ERROR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -74,10 +75,10 @@ def migrate() -> None:
 
 def end(process: subprocess.Popen[bytes]) -> None:
     """End a process that leads a group, and all of the group."""
-    os.killpg(process.pid, signal.SIGTERM)
-    try:
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(20)
-    except subprocess.TimeoutExpired:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
