@@ -43,6 +43,23 @@ def _one_of(*words: str) -> Rule:
     return Rule(lambda value: value in words, f"one of {texts.listed(words)}", hint)
 
 
+def _keepalive(unit: str, most: int) -> Rule:
+    # Linux refuses 0 and what is above its limits, and with it every connection.
+    return Rule(_integer(1, most), f"a number of {unit} from 1 to {most}", "Write one, or remove it.")
+
+
+_AUTH_METHODS = ("gss", "md5", "none", "oauth", "password", "scram-sha-256", "sspi")
+
+
+def _auth_methods(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    items = value.split(",")
+    one_kind = len({item.startswith("!") for item in items}) == 1
+    known = all(item.removeprefix("!") in _AUTH_METHODS for item in items)
+    return not value or (known and one_kind and len(set(items)) == len(items))
+
+
 def _number(value: Any) -> bool:
     # A number that is none (nan) is equal to nothing, itself included.
     return isinstance(value, (int, float)) and value == value
@@ -88,7 +105,6 @@ def _zone(name: Any) -> bool:
 
 PLAIN_TEXT = Rule(_text, "text", "Write text in quotes.")
 SECONDS = Rule(_integer(-2_147_483_648), "a whole number of seconds", "Write a whole number, such as 10.")
-COUNT = Rule(_integer(-2_147_483_648), "a whole number", "Write a whole number, such as 5.")
 FLAG = Rule(_integer(-2_147_483_648), "0 or 1", "Write 0 or 1; libpq knows no other words for off and on.")
 PATH = Rule(_name, "the path of a file", "Write the path of a file.", _path)
 NAMES = "Write the server's full name as text; several are joined with commas."
@@ -103,9 +119,9 @@ LIBPQ: Mapping[str, Rule] = {
     "options": Rule(_name, "text", 'Write text, such as "-c statement_timeout=30000".', _command_line),
     "connect_timeout": SECONDS,
     "keepalives": FLAG,
-    "keepalives_idle": SECONDS,
-    "keepalives_interval": SECONDS,
-    "keepalives_count": COUNT,
+    "keepalives_idle": _keepalive("seconds", 32_767),
+    "keepalives_interval": _keepalive("seconds", 32_767),
+    "keepalives_count": _keepalive("probes", 127),
     "tcp_user_timeout": Rule(
         _integer(-2_147_483_648), "a whole number of milliseconds", "Write a whole number, such as 18000."
     ),
@@ -119,6 +135,11 @@ LIBPQ: Mapping[str, Rule] = {
     "sslrootcert": Rule(_name, "the path of a file", "Remove it to use the roots in this package.", _path),
     "sslcertmode": _one_of("disable", "allow", "require"),
     "sslnegotiation": _one_of("postgres", "direct"),
+    "require_auth": Rule(
+        _auth_methods,
+        f"a list of {texts.listed(_AUTH_METHODS)}",
+        "Write one of them, or several with commas and no blanks; '!' before each one excludes them.",
+    ),
     "channel_binding": _one_of("disable", "prefer", "require"),
     "target_session_attrs": _one_of("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
     "load_balance_hosts": _one_of("disable", "random"),
@@ -147,7 +168,11 @@ DJANGO: Mapping[str, Rule] = {
     "OPTIONS": Rule(texts.is_mapping, "a dict", "Write a dict, or leave it out."),
     "TEST": Rule(texts.is_mapping, "a dict", "Write a dict, or leave it out."),
 }
-# Django's own keys in OPTIONS, but for the pool.
+_FACTORY = Rule(
+    lambda value: value is None or callable(value), "a class", "Import the class, and give it instead of its name."
+)
+
+# Django's and the drivers' own keys in OPTIONS, but for the pool.
 OPTIONS: Mapping[str, Rule] = {
     "assume_role": Rule(lambda value: value is None or _name(value), "the name of a role", "Write text."),
     "isolation_level": Rule(
@@ -160,6 +185,8 @@ OPTIONS: Mapping[str, Rule] = {
         lambda value: value is None or _size(0).fits(value), "a whole number or None", "Write a whole number, or None."
     ),
     "server_side_binding": BOOLEAN,
+    "connection_factory": _FACTORY,
+    "cursor_factory": _FACTORY,
 }
 # Keys of DATABASES[alias]["TEST"].
 TEST: Mapping[str, Rule] = {

@@ -183,3 +183,35 @@ def test_a_key_s_text_is_never_shown() -> None:
     plan = planned({"sslkey": "-----BEGIN PRIVATE KEY-----\nx1y2\n", "sslcert": "/c.pem"})
     assert ids(plan) == ["azpg.E002"]
     assert "x1y2" not in repr(plan)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("keepalives_idle", 0),
+        ("keepalives_idle", "-5"),
+        ("keepalives_interval", 32_768),
+        ("keepalives_count", 0),
+        ("keepalives_count", 128),
+        ("require_auth", "scram"),
+        ("require_auth", "SCRAM-SHA-256"),
+        ("require_auth", "md5,scram_sha_256"),
+        ("require_auth", "scram-sha-256, none"),
+        ("require_auth", "md5,"),
+        ("require_auth", "md5,!none"),
+        ("require_auth", "md5,md5"),
+        ("require_auth", 5),
+        ("connection_factory", "psycopg2.extras.LoggingConnection"),
+        ("cursor_factory", "DictCursor"),
+    ],
+)
+def test_what_would_fail_in_every_connection_is_refused_before_one(key: str, value: Any) -> None:
+    plan = planned({key: value})
+    # An argument of the other driver is refused for that too.
+    assert set(ids(plan)) == {"azpg.E002"}
+    assert all(f"DATABASES['default']['OPTIONS'][{key!r}]" in str(each) for each in plan.problems)
+
+
+@pytest.mark.parametrize("value", ["scram-sha-256", "!password,!md5", "scram-sha-256,none", ""])
+def test_a_list_of_ways_to_log_in_that_libpq_knows(value: str) -> None:
+    assert "azpg.E002" not in ids(planned({"require_auth": value}))
