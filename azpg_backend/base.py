@@ -15,7 +15,7 @@ from django.utils.functional import cached_property
 
 from azpg_backend import parameters
 from azpg_backend.client import DatabaseClient
-from azpg_backend.connect import health, inherited, kept, roles
+from azpg_backend.connect import health, inherited, kept, roles, servers
 from azpg_backend.connect.failure import Failure
 from azpg_backend.connect.opening import Door
 from azpg_backend.errors import explain
@@ -35,12 +35,19 @@ class _ErrorWrapper(DatabaseErrorWrapper):
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         if kind is None:
             return
+        _notice_death(self.wrapper)
         sqlstate = roles.sqlstate_of(error)
         if sqlstate == roles.READ_ONLY:
             self.wrapper.leave_after_use = self.wrapper.plan().writes
         elif sqlstate in _LACKS_A_RIGHT and (explanation := explain.of_statement(error)):
             explain.attach(error, explanation, self.wrapper.alias)
         super().__exit__(kind, error, traceback)
+
+
+def _notice_death(wrapper: DatabaseWrapper) -> None:
+    """If its connection has ended, let the next connect of this process ask for more than a login."""
+    if wrapper.connection is not None and wrapper.connection.closed:
+        servers.outage_of(wrapper.plan()).doubted = True
 
 
 def _configure(kind: type[DatabaseWrapper], settings_dict: dict[str, Any], alias: str, connection: Any) -> None:
@@ -122,8 +129,8 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
 
     def _params_of(self, plan: Plan) -> dict[str, Any]:
         plan.raise_errors()
-        params: dict[str, Any] = super().get_connection_params()
-        params = {key: each for key, each in params.items() if key not in plan.withheld} | dict(plan.params)
+        params = {**parameters.name_for(plan), **super().get_connection_params(), **plan.params}
+        params = {key: each for key, each in params.items() if key not in plan.withheld}
         # Nothing that shows local variables shows these.
         secret = {key: Secret(params[key]) for key in SECRET_KEYWORDS & params.keys() if params[key] is not None}
         return {**params, **secret}
@@ -173,7 +180,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         return Door(self.plan(), call, self.Database, functools.partial(explain.secrets_of, self.settings_dict))
 
     def _leads_to_a_standby(self, connection: Any) -> bool:
-        return roles.in_recovery(connection) and self.plan().writes
+        return roles.claims_recovery(connection) and roles.in_recovery(self.plan(), connection)
 
     def create_cursor(self, name: str | None = None) -> Any:
         self._used_at = time.monotonic()
@@ -181,11 +188,10 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
 
     def close_if_unusable_or_obsolete(self) -> None:
         """At the start and the end of a request: do not keep a connection to a server that takes no writes."""
-        if self.connection is not None and not self.in_atomic_block:
-            standby = not self.leave_after_use and roles.in_recovery(self.connection) and self.plan().writes
-            if self.leave_after_use or standby:
-                self._leave()
-                return
+        free = self.connection is not None and not self.in_atomic_block
+        if free and (self.leave_after_use or self._leads_to_a_standby(self.connection)):
+            self._leave()
+            return
         super().close_if_unusable_or_obsolete()
 
     def _leave(self) -> None:
@@ -202,8 +208,8 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         """
         if self.connection is None or self.connection.closed:
             return False
-        idle = time.monotonic() - self._used_at
-        if not self.errors_occurred and health.is_quiet(self.connection, idle):
+        if not self.errors_occurred and health.is_quiet(self.connection, time.monotonic() - self._used_at):
             return True
         usable: bool = super().is_usable()
+        _notice_death(self)
         return usable

@@ -10,8 +10,10 @@ from urllib.parse import quote
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.db.backends.postgresql.client import DatabaseClient as PostgresDatabaseClient
+from django.db.utils import OperationalError
 
-from azpg_backend.errors import explain
+from azpg_backend import parameters as connecting
+from azpg_backend.errors.redact import SECRET_KEYWORDS
 from azpg_backend.plan import decision, defaults, libpq
 
 _SHOWN_FIRST = ("host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert")
@@ -27,48 +29,28 @@ class DatabaseClient(PostgresDatabaseClient):
         Django's own forwards six of OPTIONS and leaves the rest to psql's defaults. Here the whole plan goes into
         psql's conninfo argument, because a service file and a NAME that looks like a conninfo beat everything else.
         The same values are in the environment for ``\\connect`` and for programs started from psql. A password or a
-        token goes into the environment. Raises TokenError if there is no token to be had.
+        token goes into the environment.
+        Raises ImproperlyConfigured if the settings are unsafe, and OperationalError if there is no token to be had.
         """
-        plan = decision.decide("dbshell", settings_dict, environ=os.environ)
-        plan.raise_errors()
+        plan = decision.decide("dbshell", settings_dict)
+        secrets = connecting.secrets_of(plan, settings_dict)
         major = libpq.psql_version(cls.executable_name)
         params = {"dbname": "postgres"} if not settings_dict.get("NAME") and "service" not in plan.params else {}
         params |= {key: value for key, value in plan.params.items() if libpq.psql_knows(key, major)}
-        env = {libpq.ENVIRONMENT[key]: str(value) for key, value in plan.params.items() if key in libpq.ENVIRONMENT}
-        if plan.options.auth == "entra":
-            from azpg_backend.entra import login
-
-            params["user"], token = login.login_for(plan)
-            password: Any = token.text
-        else:
-            password = settings_dict.get("PASSWORD") or (settings_dict.get("OPTIONS") or {}).get("password")
-        if password:
-            env["PGPASSWORD"] = str(password)
-        return [cls.executable_name, "-d", libpq.conninfo(params), *parameters], env
+        params |= {key: value for key, value in secrets.items() if key not in SECRET_KEYWORDS}
+        environment = connecting.variables({**plan.params, **secrets})
+        return [cls.executable_name, "-d", libpq.conninfo(params), *parameters], environment
 
     def runshell(self, parameters: Iterable[str]) -> None:
-        # Only here is the alias known, under which a mistake in the settings is to be reported.
+        # Only here is the alias known, under which a mistake or a missing token is to be reported.
         plan = decision.decide(self.connection.alias, self.connection.settings_dict)
         plan.raise_errors()
-        if plan.options.auth == "entra":
-            _fetch_token(plan)
+        try:
+            connecting.secrets_of(plan, self.connection.settings_dict)
+        except (ImproperlyConfigured, OperationalError) as error:
+            # Shown without a traceback.
+            raise CommandError(str(error)) from None
         super().runshell(parameters)
-
-
-def _fetch_token(plan: decision.Plan) -> None:
-    """Have the token at hand before psql is started. Raises CommandError, which is shown without a traceback."""
-    from azpg_backend.entra import login
-    from azpg_backend.entra.tokens import TokenError
-
-    try:
-        login.login_for(plan)
-    except TokenError as error:
-        problem = explain.of_token(str(error)).text(plan.alias)
-    except ImproperlyConfigured as error:
-        problem = str(error)
-    else:
-        return
-    raise CommandError(problem)
 
 
 def shown_command(plan: decision.Plan) -> str:

@@ -6,6 +6,7 @@ A token is good for about an hour, so ask again for each connection. A psycopg p
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +15,9 @@ from django.db.utils import OperationalError
 
 from azpg_backend.errors import explain
 from azpg_backend.errors.redact import SECRET_KEYWORDS, Secret
-from azpg_backend.plan import decision, libpq
+from azpg_backend.plan import decision, hosts, libpq
 from azpg_backend.plan.decision import Plan
+from azpg_backend.process import name
 
 
 def arguments(alias: str = DEFAULT_DB_ALIAS) -> dict[str, Any]:
@@ -24,7 +26,19 @@ def arguments(alias: str = DEFAULT_DB_ALIAS) -> dict[str, Any]:
     Raises ImproperlyConfigured if the settings are unsafe, and OperationalError if there is no token to be had.
     """
     plan, secrets = _decided(alias)
-    return {**plan.params, **secrets}
+    return {**name_for(plan), **plan.params, **secrets}
+
+
+def name_for(plan: Plan) -> dict[str, str]:
+    """Return what the server calls this process, unless application_name, PGAPPNAME or a service says otherwise.
+
+    libpq takes a service's fallback only where it is given none.
+    """
+    service = str(plan.params.get("service") or os.environ.get("PGSERVICE") or "")
+    if service and "fallback_application_name" in libpq.service_values(service, os.environ):
+        return {}
+    pooled = any(each.port in hosts.PGBOUNCER_PORTS for each in plan.endpoints)
+    return {"fallback_application_name": name.application_name(pooled=pooled)}
 
 
 def conninfo(alias: str = DEFAULT_DB_ALIAS) -> str:
@@ -45,10 +59,13 @@ def environment(alias: str = DEFAULT_DB_ALIAS, inherited: Mapping[str, str] | No
     """
     plan, secrets = _decided(alias)
     given = {key: each for key, each in (inherited or {}).items() if key not in _VARIABLES}
-    params = {**plan.params, **secrets}
-    ours = {libpq.ENVIRONMENT[key]: str(each) for key, each in params.items() if key in libpq.ENVIRONMENT}
-    password = {_PASSWORD: str(params["password"])} if params.get("password") else {}
-    return {**given, **ours, **password}
+    return given | variables({**plan.params, **secrets})
+
+
+def variables(params: Mapping[str, Any]) -> dict[str, str]:
+    """Return libpq's environment variables for keyword arguments, as far as it has some."""
+    found = {libpq.ENVIRONMENT[key]: str(each) for key, each in params.items() if key in libpq.ENVIRONMENT}
+    return found | ({_PASSWORD: str(params["password"])} if params.get("password") else {})
 
 
 _PASSWORD = "PGPASSWORD"  # noqa: S105 (a variable's name)
@@ -57,17 +74,24 @@ _VARIABLES = frozenset({*libpq.ENVIRONMENT.values(), _PASSWORD})
 
 
 def _decided(alias: str) -> tuple[Plan, dict[str, Any]]:
-    """Return an alias's plan, and what is not in a plan: secrets, and the user that a token belongs to."""
     settings = connections[alias].settings_dict
     plan = decision.decide(alias, settings)
+    return plan, secrets_of(plan, settings)
+
+
+def secrets_of(plan: Plan, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is not in an alias's plan: secrets, and the user that a token belongs to.
+
+    Raises as arguments() does.
+    """
     plan.raise_errors()
     if plan.options.auth == "entra":
-        return plan, login(plan)
+        return login(plan)
     options = settings.get("OPTIONS") or {}
     given = {key: options.get(key) for key in SECRET_KEYWORDS} | {
         "password": settings.get("PASSWORD") or options.get("password")
     }
-    return plan, {key: Secret(each) for key, each in given.items() if each not in (None, "")}
+    return {key: Secret(each) for key, each in given.items() if each not in (None, "")}
 
 
 def login(plan: Plan) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Rehearse outages with real parts, with this engine and Django's own: ``python -m benchmarks.outage``.
 
 Four workers write one row per request, as web requests do, while something breaks. Django's own has the settings that
-its documentation recommends (CONN_HEALTH_CHECKS) and the same verified TLS. Nothing is retried but by the engine.
+its documentation recommends (CONN_HEALTH_CHECKS) and the same verified TLS. Nothing is retried but by the engine. Two
+small tables follow: one of two databases down, and uWSGI's forks, if uWSGI is installed beside this Python.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import os
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -25,6 +28,7 @@ from django.db.utils import Error
 
 from azpg_backend.plan import libpq
 from azpg_backend.process import memory
+from benchmarks import neighbours, prefork
 from benchmarks.stage import STOCK
 from demo_project.localpg import Chain, LocalPostgres, azure_chain
 from tests.support.load import create_table, stored
@@ -75,7 +79,8 @@ class Worker(threading.Thread):
         super().__init__(daemon=True)
         self._databases, self._numbers, self._stopping = databases, numbers, stop
         self.acknowledged: list[tuple[int, float, float]] = []
-        self.failed = 0
+        # When each request that failed began.
+        self.failed: list[float] = []
         self.longest = 0.0
         self._since = 0.0
         self.may_work = threading.Event()
@@ -92,7 +97,7 @@ class Worker(threading.Thread):
                     cursor.execute("INSERT INTO written VALUES (%s)", [number])
                 self.acknowledged.append((number, self._since, time.monotonic()))
             except Error:
-                self.failed += 1
+                self.failed.append(self._since)
             wrapper.close_if_unusable_or_obsolete()
             self.longest, self._since = max(self.longest, time.monotonic() - self._since), 0.0
             time.sleep(0.01)
@@ -135,7 +140,9 @@ def rehearse(event: Event, engine: Settings, chain: Chain) -> str:
         ended = [each.back(over) for each in workers]
         after = f"{max(filter(None, ended)) - over:.1f} s" if back else f"not in {PATIENCE:.0f} s"
         _close_pool(database)
-        return f"{over - began:.1f} s | {sum(each.failed for each in workers)} | {lost} | {longest:.1f} s | {after}"
+        failed = [since for each in workers for since in each.failed]
+        later = sum(since > over for since in failed)
+        return f"{over - began:.1f} s | {len(failed)} | {later} | {lost} | {longest:.1f} s | {after}"
 
 
 def _until(condition: Callable[[], object], seconds: float) -> bool:
@@ -153,9 +160,11 @@ def _close_pool(database: Settings) -> None:
 
 @contextlib.contextmanager
 def one_server(chain: Chain) -> Iterator[LocalPostgres]:
-    with LocalPostgres(chain, durable=True) as server:
+    # A killed server first writes its whole folder to the disk, which takes seconds if others write too.
+    with LocalPostgres(chain, durable=True, settings={"recovery_init_sync_method": "syncfs"}) as server:
         server.create("app", PASSWORD.replace("'", "''"), "app")
         create_table(server)
+        os.sync()
         yield server
 
 
@@ -201,6 +210,18 @@ def pooler(chain: Chain) -> Iterator[Scene]:
 
 
 @contextlib.contextmanager
+def behind_a_pooler(chain: Chain) -> Iterator[Scene]:
+    with one_server(chain) as server, PgBouncer(server, settings="server_login_retry = 1\n") as bouncer:
+
+        def fault() -> None:
+            server.stop()
+            time.sleep(1)
+            server.start()
+
+        yield Scene(bouncer.port, (server,), fault)
+
+
+@contextlib.contextmanager
 def half_open(chain: Chain) -> Iterator[Scene]:
     """Every flow goes silent at once, and new ones work."""
     with one_server(chain) as server, Relay(server.port) as path:
@@ -232,6 +253,8 @@ def slow_logins(chain: Chain) -> Iterator[Scene]:
         def fault() -> None:
             delay[0] = 4.0
             server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")
+            # Until each worker's end has arrived: what is rehearsed is the login, not the death.
+            time.sleep(0.5)
 
         with listening(behave) as port:
             yield Scene(port, (server,), fault)
@@ -242,6 +265,9 @@ KEPT: Settings = {**CHECKED, "CONN_MAX_AGE": None}
 POOL: Settings = {"pool": {"min_size": 6, "max_size": 6}}
 
 
+BEHIND: Settings = {**KEPT, "DISABLE_SERVER_SIDE_CURSORS": True}
+
+
 def events(pool: bool) -> list[Event]:
     found = [
         Event("restart, pool of 6", restart(0.2, LocalPostgres.stop), CHECKED, POOL),
@@ -249,12 +275,14 @@ def events(pool: bool) -> list[Event]:
         Event("restart of 1 s", restart(1, LocalPostgres.stop), KEPT, {}),
         Event("SIGKILL, back after 3 s", restart(3, LocalPostgres.kill), KEPT, {}),
         Event("switchover, name 2 s late", switchover, KEPT, {}),
-        Event("PgBouncer restarted in 1 s", pooler, {**KEPT, "DISABLE_SERVER_SIDE_CURSORS": True}, {}),
+        Event("PgBouncer restarted in 1 s", pooler, BEHIND, {}),
+        Event("restart of 1 s behind PgBouncer", behind_a_pooler, BEHIND, {}),
         Event("all flows half-open", half_open, KEPT, {}),
         Event("path silent for 15 s", pause, KEPT, {}),
-        Event("logins that take 4 s", slow_logins, KEPT, {"connect_timeout": 30}),
+        Event("logins that take 4 s", slow_logins, KEPT, {"connect_timeout": 30}, rest=True),
     ]
-    return [each for each in found if (pool or not each.options.get("pool")) and (PROGRAM or each.scene is not pooler)]
+    scenes = {pooler, behind_a_pooler}
+    return [each for each in found if (pool or not each.options.get("pool")) and (PROGRAM or each.scene not in scenes)]
 
 
 def main() -> None:
@@ -277,12 +305,17 @@ def main() -> None:
         }
         driver = "psycopg 3" if is_psycopg3 else "psycopg2"
         print(f"Django {django.__version__}, {driver}, libpq {libpq.version_text()}, {WORKERS} workers\n")
-        print("| event | engine | lasts | failed requests | lost writes | longest wait | back after |")
-        print("| --- | --- | --- | --- | --- | --- | --- |")
+        print("| event | engine | lasts | failed requests | begun after it | lost writes | longest wait | back after |")
+        print("| --- | --- | --- | --- | --- | --- | --- | --- |")
         for event in events(is_psycopg3):
             if only in event.name:
                 for name, engine in engines.items():
                     print(f"| {event.name} | {name} | {rehearse(event, engine, chain)} |", flush=True)
+        for part in [neighbours, *([prefork] if Path(sys.executable).with_name("uwsgi").exists() else [])]:
+            if only in part.HEADING:
+                print(f"\n{part.HEADING}")
+                for name, engine in engines.items():
+                    print(part.row(name, engine, chain), flush=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import django
+import hypothesis
 import pytest
 
 from azpg_backend.diagnosis.ca_files import Roots
@@ -36,6 +37,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # No example depends on being fast, and each sets what it needs of a fixture anew.
+    allowed = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture]
+    hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=allowed)
+    hypothesis.settings.load_profile("unhurried")
     if config.getoption("--write-scenarios") and config.getoption("numprocesses", None):
         raise pytest.UsageError("--write-scenarios needs all tests in one process: add -n 0")
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,3 +24,10 @@ def imported(path: Path) -> Iterator[str]:
 def test_tests_import_nothing_of_tests_but_support(path: Path) -> None:
     ours = [name for name in imported(path) if name.startswith((".", "tests."))]
     assert [name for name in ours if not name.startswith("tests.support.")] == []
+
+
+def test_hooks_need_no_git_host() -> None:
+    """They come from the package index, and ruff is the one that the hooks' configuration pins twice."""
+    text = (TESTS.parent / ".pre-commit-config.yaml").read_text("utf-8")
+    assert set(re.findall(r"repo: (\S+)", text)) == {"local"}
+    assert len(set(re.findall(r"ruff==([\d.]+)", text))) == 1

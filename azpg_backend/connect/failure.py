@@ -40,6 +40,12 @@ class Failure:
     def without_token(cls, error: Exception, words: str) -> Failure:
         return cls(error, explain.of_token(words), server_asked=False)
 
+    @classmethod
+    def without_connecting(cls, error: Exception, last: Explanation, seconds: float) -> Failure:
+        """Return what somebody else's attempt met last, in an outage of so many seconds."""
+        words = f"not tried again, for no connect has succeeded for {seconds:.0f} s: {last.words}"
+        return cls(error, last._replace(words=words))
+
     @property
     def problem(self) -> Problem:
         return self.explanation.problem or _UNKNOWN
@@ -50,7 +56,10 @@ class Failure:
 
     @property
     def is_outage(self) -> bool:
-        """Whether the server is away for everybody, and not only full, or in another role than wanted."""
+        """Whether nobody would get in with these settings, so that one who looks is enough; a full server lets some in.
+
+        That no server is of the kind that target_session_attrs asks for counts, as in a promotion.
+        """
         return self.transient and self.problem.code in {"login.failed", "login.timeout", "login.starting_up"}
 
     def worth_waiting(self) -> Failure:

@@ -6,6 +6,7 @@ import contextlib
 import select
 import socket
 import sys
+import threading
 from typing import Any
 
 # Seconds without a query after which the server is asked. A flow can vanish without a word at any time, and asking
@@ -32,6 +33,41 @@ def is_quiet(connection: Any, idle: float) -> bool:
     )
 
 
+def prove(connection: Any, seconds: float) -> None:
+    """Ask a server that has just let a client in for an answer.
+
+    seconds: after which to give up.
+    Raises the driver's error if there is none.
+    """
+    with socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as end:
+        # What libpq then meets is the end of the connection.
+        giving_up = threading.Timer(min(seconds, threading.TIMEOUT_MAX), _cut, [end])
+        giving_up.daemon = True
+        giving_up.start()
+        try:
+            ask(connection, "SELECT 1")
+        finally:
+            giving_up.cancel()
+
+
+def _cut(end: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
+
+
+def ask(connection: Any, question: str) -> Any:
+    """Return the one value that a statement returns, outside of any transaction. Raises the driver's error."""
+    autocommit = connection.autocommit
+    if not autocommit:
+        connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(question)
+        (answer,) = cursor.fetchone()
+    if not autocommit:
+        connection.autocommit = False
+    return answer
+
+
 def _has_arrived(descriptor: int) -> bool:
     """Whether a socket has bytes to read, its end, or an error. Does not wait."""
     if hasattr(select, "poll"):
@@ -50,5 +86,10 @@ def retransmit_evenly(connection: Any) -> None:
     if sys.platform != "linux":
         return
     # A driver raises an error of its own if the connection has ended meanwhile; the first query will tell.
-    with contextlib.suppress(Exception), socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as end:
-        end.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, _LONGEST_PAUSE_MS)
+    with contextlib.suppress(Exception):
+        # The same descriptor for a moment, not a copy of it. libpq's never blocks, and so stays as it is.
+        end = socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=connection.fileno())
+        try:
+            end.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, _LONGEST_PAUSE_MS)
+        finally:
+            end.detach()

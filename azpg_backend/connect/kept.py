@@ -6,6 +6,7 @@ is remembered of the settings is one hash, so that no secret has a second copy.
 
 from __future__ import annotations
 
+import marshal
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -20,20 +21,16 @@ from azpg_backend.process.memory import Kept
 # Aliases to remember; a process with more of them decides again.
 _MOST = 1024
 _VARIABLES = (*libpq.ENVIRONMENT.values(), "PGPASSWORD", "PGSERVICEFILE", "PGSYSCONFDIR")
-# Of other types nobody knows what two equal hashes mean.
-_SIMPLE = frozenset({str, bytes, int, float, bool, type(None)})
+_ENCODED = tuple(map(getattr(os.environ, "encodekey", str), _VARIABLES))
 
 _plans: Kept[dict[str, tuple[int, Plan]]] = Kept(dict)
-
-
-class _Unknown(Exception):
-    """A value that can't be told from another one by a hash."""
 
 
 def plan_of(alias: str, settings_dict: Mapping[str, Any]) -> Plan:
     """Return what an alias asks of libpq, with settings and environment as they are now.
 
-    With a connection service the plan is decided each time: its file may have changed.
+    It is decided each time with a connection service, whose file may have changed, and with a value whose changes
+    nobody sees, such as a credential that is an object.
     """
     fingerprint = _fingerprint(settings_dict)
     plans = _plans.get()
@@ -54,25 +51,20 @@ def plan_of(alias: str, settings_dict: Mapping[str, Any]) -> Plan:
 
 
 def _fingerprint(settings_dict: Mapping[str, Any]) -> int | None:
-    """Return a hash of all that a plan is decided from, or None if there is something that can't be hashed."""
+    """Return a hash of all that a plan is decided from, or None if it holds more than plain values."""
+    decided_from: Any = (settings_dict, _environment(), getattr(settings, "ASGI_APPLICATION", None))
     try:
-        given = _frozen(settings_dict)
-    except _Unknown:
+        # Version 0 depends on types and values alone, and tells True from 1.
+        return hash(marshal.dumps(decided_from, 0))
+    except ValueError:
         return None
-    asgi = getattr(settings, "ASGI_APPLICATION", None)
-    return hash((given, tuple(map(os.environ.get, _VARIABLES)), str(asgi)))
 
 
-def _frozen(value: Any, key: object = None) -> object:
-    kind = type(value)
-    if kind in _SIMPLE:
-        # With its type, because True equals 1.
-        return kind, value
-    if kind is dict:
-        return tuple([(name, _frozen(each, name)) for name, each in value.items()])
-    if kind in (list, tuple):
-        return tuple([_frozen(each) for each in value])
-    if key == "credential":
-        # The plan refers to it, so that no other object gets its id.
-        return id(value)
-    raise _Unknown
+def _environment() -> tuple[object, ...]:
+    """Return the values of the variables.
+
+    os.environ encodes each name and raises for each variable that is not set: a tenth of all that the engine adds to a
+    connect. The mapping below it has no public name, so it is only a short cut.
+    """
+    raw = getattr(os.environ, "_data", None)
+    return tuple(map(os.environ.get, _VARIABLES) if raw is None else map(raw.get, _ENCODED))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,18 +11,30 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from azpg_backend.connect import deadline, health, roles, servers
+from azpg_backend.connect import deadline, green, health, roles, servers
 from azpg_backend.connect.backoff import Backoff
 from azpg_backend.connect.deadline import Deadline
 from azpg_backend.connect.failure import Failure
 from azpg_backend.connect.outage import LOOK_EVERY, Outage, Turn
-from azpg_backend.connect.ways import After, Way, failure_of, learn, ways
+from azpg_backend.connect.ways import After, failure_of, learn, ways
 from azpg_backend.errors.redact import Secret
 from azpg_backend.plan.decision import Plan
 
 logger = logging.getLogger("azpg_backend")
 
 Params = Mapping[str, Any]
+
+
+def _is_heard() -> bool:
+    """Whether anybody wants to know of a connect that went well."""
+    return "opentelemetry.metrics" in sys.modules or logger.isEnabledFor(logging.DEBUG)
+
+
+def _reports() -> Any:
+    """Return what tells of a connect; a process in which there is nothing to tell does without its modules."""
+    from azpg_backend.connect import reports
+
+    return reports
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,7 @@ class Door:
     call: the driver's connect, with keyword arguments.
     driver: the driver's module, for its exceptions.
     secrets: returns what must not be shown of its errors.
+    stopped: whether nobody needs a connection any more, so that nothing is tried again.
     """
 
     plan: Plan
@@ -41,6 +55,7 @@ class Door:
     backoff: Backoff = Backoff()
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    stopped: Callable[[], bool] = lambda: False
 
     def open(self, params: Params) -> Any:
         """Return an open connection, or a Failure.
@@ -50,28 +65,34 @@ class Door:
         params: the driver's keyword arguments; with Microsoft Entra, user and password are replaced.
         """
         limit = deadline.of(self.plan, self.clock)
+        found, attempts = self._opened(params, limit)
+        if isinstance(found, Failure) or _is_heard():
+            _reports().ended(self.plan, found, attempts, self.clock() - limit.start)
+        return found
+
+    def _opened(self, params: Params, limit: Deadline) -> tuple[Any, int]:
+        """Return the same, with the number of attempts."""
         end = limit.start + self.plan.options.connect_retry_seconds
         failure: Failure | None = None
-        tries = 0
+        attempts = 0
         while True:
             if self._turn() is Turn.GIVE_UP:
                 failure = failure or self._known_to_be_down()
                 if failure:
-                    return failure
+                    return failure, attempts
                 # The outage ended just now.
                 continue
-            pause = self.backoff.random(tries)
+            pause = self.backoff.random(attempts)
             found = self._attempt(params, limit, end, pause)
+            attempts += 1
             if not isinstance(found, Failure):
-                return found
+                return found, attempts
             failure = found
+            _reports().attempt_failed(self.plan, failure)
             left = end - self.clock()
-            if not failure.transient or left <= 0:
-                return failure
-            logger.info(
-                "%s: could not connect, trying again in %.1f s: %s", self.plan.alias, pause, failure.problem.message
-            )
-            tries += 1
+            if not failure.transient or left <= 0 or self.stopped():
+                return failure, attempts
+            _reports().retried(self.plan, failure, pause, attempts)
             if not failure.is_outage:
                 self.sleep(min(pause, left))
 
@@ -81,24 +102,20 @@ class Door:
 
     def _turn(self) -> Turn:
         patience = self.plan.options.connect_retry_seconds
-        if not patience:
-            # Retrying is turned off: whoever connects wants to know how things are now.
-            return Turn.CONNECT
-        return self._outage.turn(patience, self.clock)
+        # With retrying turned off, whoever connects wants to know how things are now.
+        return self._outage.turn(patience, self.clock, self.stopped) if patience else Turn.CONNECT
 
     def _known_to_be_down(self) -> Failure | None:
-        outage = self._outage
-        explanation = outage.explanation
-        if explanation is None:
-            return None
-        words = f"not tried again, for the server has been down for {outage.seconds(self.clock()):.0f} s: "
-        return Failure(self.driver.OperationalError(), explanation._replace(words=words + explanation.words))
+        explanation, seconds = self._outage.explanation, self._outage.seconds(self.clock())
+        return explanation and Failure.without_connecting(self.driver.OperationalError(), explanation, seconds)
 
     def _attempt(self, params: Params, limit: Deadline, end: float, pause: float) -> Any:
         """Try all ways once, and tell the other threads how it went."""
         outage = self._outage
         try:
             found = self._try_ways(params, limit)
+            if outage.doubted and not isinstance(found, Failure):
+                found = self._proven(found, limit)
         except BaseException:
             outage.abandoned()
             raise
@@ -107,13 +124,23 @@ class Door:
             outage.abandoned()
             return found
         if isinstance(found, Failure) and found.is_outage:
-            outage.failed(found.explanation, now, pause if now < end else LOOK_EVERY)
+            if outage.failed(found.explanation, now, pause if now < end else LOOK_EVERY):
+                _reports().outage_began(self.plan, outage, found)
             return found
-        outage.over()
+        if (lasted := outage.over(now)) is not None:
+            _reports().outage_ended(self.plan, lasted)
         if not isinstance(found, Failure) and now < end and roles.is_worth_waiting(self.plan, found, now):
             found.close()
             return Failure(self.driver.OperationalError(), roles.STILL_A_STANDBY)
         return found
+
+    def _proven(self, connection: Any, limit: Deadline) -> Any:
+        try:
+            health.prove(connection, limit.left())
+        except self.driver.Error as error:
+            connection.close()
+            return Failure.of(error, self.driver, self.secrets())
+        return connection
 
     def _try_ways(self, params: Params, limit: Deadline) -> Any:
         failure: Failure | None = None
@@ -122,13 +149,16 @@ class Door:
         for way in ways(self.plan, self.clock()):
             if way.after is not after:
                 continue
-            login = self._login(token if way.fresh_token else Secret(), limit)
+            if way.fresh_token:
+                _reports().token_refused(self.plan)
+            login = _login(self, token if way.fresh_token else Secret(), limit)
             if isinstance(login, Failure):
                 # What the server said about the first token is the reason to look into.
                 return failure or login
             token = login.get("password", token)
             started = self.clock()
-            found = self._call({**params, **self._timeout(params, way, limit), **login}, token)
+            shorter = limit.connect_timeout({**params, **way.params}, len(self.plan.endpoints))
+            found = self._call({**params, **way.params, **shorter, **login}, token)
             if not isinstance(found, Failure):
                 learn(self.plan, way, found, self.clock() - started, self.clock())
                 health.retransmit_evenly(found)
@@ -140,29 +170,10 @@ class Door:
             after = following
         return failure
 
-    def _timeout(self, params: Params, way: Way, limit: Deadline) -> dict[str, Any]:
-        shorter = limit.connect_timeout({**params, **way.params}, len(self.plan.endpoints))
-        return {**way.params, **shorter}
-
-    def _login(self, refused: Secret, limit: Deadline) -> dict[str, Any] | Failure:
-        """Return user and password if they are not the settings'.
-
-        refused: a token that the server did not accept.
-        """
-        if self.plan.options.auth != "entra":
-            return {}
-        from azpg_backend.entra import login
-        from azpg_backend.entra.tokens import WAIT, TokenError
-
-        try:
-            user, token = login.login_for(self.plan, refused, min(limit.left(), WAIT))
-        except TokenError as error:
-            return Failure.without_token(self.driver.OperationalError(), str(error))
-        return {"user": user, "password": token.text}
-
     def _call(self, params: Params, token: Secret) -> Any:
         try:
-            return self.call(**params)
+            with green.bounded(self.driver, params, len(self.plan.endpoints)):
+                return self.call(**params)
         except ImproperlyConfigured:
             raise
         except Exception as error:  # noqa: BLE001 (psycopg2 raises what is not its own for what it can't decode)
@@ -170,3 +181,20 @@ class Door:
         except BaseException as interruption:
             # Without the driver's frames, in which the password stands.
             raise interruption.with_traceback(None) from None
+
+
+def _login(door: Door, refused: Secret, limit: Deadline) -> dict[str, Any] | Failure:
+    """Return user and password if they are not the settings'.
+
+    refused: a token that the server did not accept.
+    """
+    if door.plan.options.auth != "entra":
+        return {}
+    from azpg_backend.entra import login
+    from azpg_backend.entra.tokens import WAIT, TokenError
+
+    try:
+        user, token = login.login_for(door.plan, refused, min(limit.left(), WAIT))
+    except TokenError as error:
+        return Failure.without_token(door.driver.OperationalError(), str(error))
+    return {"user": user, "password": token.text}

@@ -29,9 +29,14 @@ class Turn(Enum):
 
 
 class Outage:
-    """Of one server, or of several that are alternatives. All times are seconds on one monotonic clock."""
+    """Of one server, or of several that are alternatives. All times are seconds on one monotonic clock.
+
+    doubted: a connection has died since the last connect, so that a login alone proves nothing: a pooler lets clients
+        in while the server behind it is away.
+    """
 
     def __init__(self) -> None:
+        self.doubted = False
         self._changed = threading.Condition()
         self._since: float | None = None
         self._last = 0.0
@@ -48,10 +53,15 @@ class Outage:
         """Return for how long it has been known."""
         return 0.0 if self._since is None else now - self._since
 
-    def turn(self, patience: float, clock: Callable[[], float]) -> Turn:
+    def is_known(self, now: float) -> bool:
+        """Whether the server is known to be down, from an attempt that is not too long ago."""
+        return self._since is not None and now - self._last <= STALE
+
+    def turn(self, patience: float, clock: Callable[[], float], stopped: Callable[[], bool] = lambda: False) -> Turn:
         """Return what to do, waiting if another thread is looking or the next look is not due.
 
         patience: seconds from the outage's beginning for which to wait.
+        stopped: whether nobody needs the connection any more; asked again after wake().
         """
         waited = False
         with self._changed:
@@ -61,7 +71,7 @@ class Outage:
                 if self._since is None or (now - self._last > STALE and not looking):
                     self._since = None
                     return Turn.CONNECT
-                left = self._since + patience - now
+                left = 0.0 if stopped() else self._since + patience - now
                 # The last pause is cut short: who has waited looks once more at the end.
                 if not looking and (now >= self._next_look or (waited and left <= 0)):
                     self._looking_until = now + LONGEST_LOOK
@@ -72,23 +82,38 @@ class Outage:
                 self._changed.wait(due)
                 waited = True
 
-    def failed(self, explanation: Explanation, now: float, pause: float) -> None:
-        """Note a failed attempt, and that nobody need try again for so many seconds."""
+    def failed(self, explanation: Explanation, now: float, pause: float) -> bool:
+        """Note a failed attempt, and that nobody need try again for so many seconds.
+
+        Returns whether the outage was not known before.
+        """
         with self._changed:
-            if self._since is None:
-                self._since = now
+            began = self._since is None
+            self._since = now if self._since is None else self._since
             self._last, self._next_look = now, now + pause
             self._explanation = explanation
             self._looking_until = 0.0
             self._changed.notify_all()
+            return began
 
-    def over(self) -> None:
-        """Note that the server answered: everybody may connect."""
-        if self._since is None and not self._looking_until:
-            return
+    def wake(self) -> None:
+        """Let those who wait ask whether they are needed."""
         with self._changed:
+            self._changed.notify_all()
+
+    def over(self, now: float) -> float | None:
+        """Note that the server answered: everybody may connect.
+
+        Returns how many seconds the outage lasted, if one was known.
+        """
+        self.doubted = False
+        if self._since is None and not self._looking_until:
+            return None
+        with self._changed:
+            lasted = None if self._since is None else now - self._since
             self._since, self._explanation, self._looking_until = None, None, 0.0
             self._changed.notify_all()
+            return lasted
 
     def abandoned(self) -> None:
         """Note that the one who looked learned nothing, such as when it was interrupted."""

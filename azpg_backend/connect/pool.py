@@ -17,7 +17,7 @@ from typing import Any
 from psycopg import Connection
 from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
-from azpg_backend.connect import health, servers
+from azpg_backend.connect import health, reports, servers
 from azpg_backend.connect.failure import Failure
 from azpg_backend.connect.opening import Door
 from azpg_backend.errors.explain import Explanation
@@ -29,6 +29,8 @@ _LOOK_WHILE_CONNECTING = 0.1
 _LOOK_WHILE_BUSY = 5.0
 # Seconds between two attempts of a worker that no request waits for.
 _UNASKED_EVERY = 5.0
+# For a worker to end, when a pool is closed in an outage.
+_LAST_WAIT = 0.5
 # psycopg_pool's default. One of its workers always remains for other tasks.
 _WORKERS = 3
 
@@ -56,7 +58,7 @@ class Workers:
         The pool's own pauses would grow to minutes, so a worker stays if there is a place for it, and the next request
         that asks is the next attempt.
         """
-        door = dataclasses.replace(self.door, call=call)
+        door = dataclasses.replace(self.door, call=call, stopped=lambda: self.stopped)
         found = self._attempt(door, params)
         if isinstance(found, Failure) and self._take_place():
             try:
@@ -90,6 +92,7 @@ class Workers:
         with self._changed:
             self.stopped = True
             self._changed.notify_all()
+        servers.outage_of(self.door.plan).wake()
 
     def _wait_for_demand(self) -> None:
         end = time.monotonic() + _UNASKED_EVERY
@@ -154,11 +157,13 @@ class Pool(ConnectionPool[Any]):  # type: ignore[misc]
         timeout: seconds; by default the pool's own.
         """
         seconds = self.timeout if timeout is None else timeout
-        end = time.monotonic() + seconds
+        asked = time.monotonic()
+        end = asked + seconds
         while True:
             connection = self._waited_for(end, seconds)
             try:
                 if not self.azpg_checked or self._works(connection):
+                    reports.pool_asked(self.azpg_workers.door.plan, time.monotonic() - asked)
                     return connection
             except BaseException:
                 super().putconn(connection)
@@ -168,6 +173,7 @@ class Pool(ConnectionPool[Any]):  # type: ignore[misc]
 
     def _drop_others(self, stale: Any) -> None:
         """One stale connection means that the server was away: those that are as old are stale as well."""
+        servers.outage_of(self.azpg_workers.door.plan).doubted = True
         if stale.made_at > self._azpg_stale_before:
             self._azpg_stale_before = time.monotonic()
             # Older releases of psycopg_pool have no drain(); there each is found stale in its turn.
@@ -179,8 +185,11 @@ class Pool(ConnectionPool[Any]):  # type: ignore[misc]
         super().putconn(conn)
 
     def close(self, timeout: float = 5.0) -> None:
-        self.azpg_workers.stop()
-        super().close(timeout)
+        workers = self.azpg_workers
+        workers.stop()
+        # In an outage a worker may be in the middle of an attempt that nobody can cut short.
+        down = servers.outage_of(workers.door.plan).explanation is not None
+        super().close(min(timeout, _LAST_WAIT) if down else timeout)
 
     def _works(self, connection: Any) -> bool:
         try:
@@ -205,6 +214,8 @@ class Pool(ConnectionPool[Any]):  # type: ignore[misc]
                     error.args = (f"couldn't get a connection after {seconds:.2f} sec",)
                     problem = error if left <= look else None
                 if problem is not None:
+                    if isinstance(problem, PoolTimeout):
+                        reports.pool_timed_out(workers.door.plan, seconds, workers.asking - 1)
                     raise self._exhausted(problem)
                 workers.raise_failure_since(asked)
 
@@ -239,4 +250,6 @@ def make(door: Door, params: Mapping[str, Any], configure: Any, options: Any, *,
     checked = checked and "check" not in own
     if checked:
         own["check"] = _looked_at_already
-    return Pool(door, checked=checked, kwargs={**params, "autocommit": True}, open=False, configure=configure, **own)
+    pool = Pool(door, checked=checked, kwargs={**params, "autocommit": True}, open=False, configure=configure, **own)
+    reports.pool_made(door.plan, pool)
+    return pool

@@ -33,8 +33,6 @@ class Server:
 
     def __init__(self) -> None:
         self.login_seconds = 0.0
-        self._was_primary = False
-        self._standby_since: float | None = None
         self._direct: bool | None = None
         self._ask_from = 0.0
 
@@ -67,11 +65,23 @@ class Server:
         again_after = FIRST_ATTEMPT if self._direct else RELEARN_AFTER
         self._direct, self._ask_from = False, now + again_after
 
+
+class Role:
+    """Whether there is a primary among the servers of a plan.
+
+    is_hearsay: what they say of their role at login may be outdated, because a pooler says it for them.
+    """
+
+    def __init__(self) -> None:
+        self.is_hearsay = False
+        self._was_primary = False
+        self._standby_since: float | None = None
+
     def seen_as_primary(self) -> None:
         self._was_primary, self._standby_since = True, None
 
     def seen_as_standby_for(self, now: float) -> float:
-        """Note that it is in recovery, and return for how many seconds; infinite if it never was a primary."""
+        """Note that only a standby was found; return for how many seconds, infinite without an earlier primary."""
         if not self._was_primary:
             return float("inf")
         if self._standby_since is None:
@@ -104,6 +114,7 @@ class _Known:
     def __init__(self) -> None:
         self.servers: _Bounded[Server] = _Bounded(Server)
         self.outages: _Bounded[Outage] = _Bounded(Outage)
+        self.roles: _Bounded[Role] = _Bounded(Role)
 
 
 _known = Kept(_Known)
@@ -121,6 +132,11 @@ def endpoint_of(plan: Plan, connection: Any) -> Endpoint:
     host, port = connection.info.host, connection.info.port
     same = (each for each in plan.endpoints if each.host == host and each.port == port)
     return next(same, plan.endpoints[0])
+
+
+def role_of(plan: Plan) -> Role:
+    """Return whether a plan's servers had a primary; they are alternatives, so that any of them may be it."""
+    return _known.get().roles[plan.endpoints]
 
 
 def outage_of(plan: Plan) -> Outage:

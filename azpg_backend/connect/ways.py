@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
-from azpg_backend.connect import servers
+from azpg_backend.connect import roles, servers
 from azpg_backend.connect.servers import Server
 from azpg_backend.errors.explain import Explanation
 from azpg_backend.plan import libpq
@@ -18,6 +18,8 @@ from azpg_backend.plan.decision import Plan
 
 # PostgreSQL 17, of server and libpq, as both write it: the first with sslnegotiation=direct.
 DIRECT_SINCE = 170000
+# libpq's, the first that can ask for a primary.
+_PRIMARY_SINCE = 140000
 # Seconds. An end that takes a TLS hello for the start of a long message never answers it. Such ends are rare (PgBouncer
 # and older servers answer at once), slow logins are not, and a login that is given up is made twice.
 _SHORTEST_PATIENCE = 10
@@ -35,6 +37,7 @@ class After(Enum):
 
     NOTHING = "it is the first"
     NOT_DIRECT = "the server did not take TLS at once"
+    NO_PRIMARY = "of several servers, those that answered are standbys"
     TOKEN_REFUSED = "the server refused the token"  # noqa: S105 (no token)
 
 
@@ -57,14 +60,21 @@ class Way(NamedTuple):
 
 def ways(plan: Plan, now: float) -> list[Way]:
     """Return the ways to try for a connect that begins now, best first."""
-    found = [Way(After.NOTHING, {})]
+    # Else libpq takes the first of several that answers, for ever a standby if a switchover made it one.
+    several = len(plan.endpoints) > 1
+    prefers = several and plan.writes and plan.may_choose_role and libpq.version() >= _PRIMARY_SINCE
+    usual = {"target_session_attrs": "primary"} if prefers else {}
+    found = [Way(After.NOTHING, usual)]
     # Of several servers, libpq would pass over one that can't start directly for the next, which only waits.
-    if plan.may_negotiate and len(plan.endpoints) == 1:
+    if plan.may_negotiate and not several:
         server = servers.of(plan.endpoints[0])
         if server.may_start_directly(now):
             found = [Way(After.NOTHING, _direct(plan, server)), Way(After.NOT_DIRECT, {})]
     if plan.options.auth == "entra":
-        found.append(Way(After.TOKEN_REFUSED, {}, fresh_token=True))
+        found.append(Way(After.TOKEN_REFUSED, usual, fresh_token=True))
+    if prefers:
+        # A replica without a word that it only reads; and who can't write now may still read.
+        found.append(Way(After.NO_PRIMARY, {}))
     return found
 
 
@@ -73,6 +83,8 @@ def failure_of(way: Way, text: str, explanation: Explanation) -> After | None:
     # A server that goes down fails alike, and then the next way fails too.
     if way.direct and _NOT_DIRECT.search(text):
         return After.NOT_DIRECT
+    if "target_session_attrs" in way.params and roles.found_only_standbys(text):
+        return After.NO_PRIMARY
     refused = explanation.problem is not None and explanation.problem.code in {
         "login.token_failed",
         "login.wrong_password",

@@ -5,7 +5,6 @@ Nothing here knows Azure: a Keeper is given a function that fetches a token, and
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -14,8 +13,6 @@ from dataclasses import dataclass, field
 from django.core.exceptions import ImproperlyConfigured
 
 from azpg_backend.process import memory
-
-logger = logging.getLogger("azpg_backend")
 
 # Seconds that a connection waits for a token. Fetching goes on after that, for the next one: a sign-in in a browser
 # may take minutes.
@@ -145,7 +142,9 @@ class Keeper:
                     return
                 fresh = self._fresh
                 self._wanted = self._fresh = False
+            started = time.monotonic()
             got = self._attempt(fresh)
+            self._tell(got, time.monotonic() - started)
             with self._changed:
                 self._settle(got, fresh)
                 self._changed.notify_all()
@@ -160,6 +159,16 @@ class Keeper:
             return TokenError(f"the token from {self.name} has ended already; is this machine's clock right?")
         return token
 
+    def _tell(self, got: Token | TokenError | ImproperlyConfigured, seconds: float) -> None:
+        """Tell the log and OpenTelemetry of an attempt that took so many seconds."""
+        from azpg_backend.entra import reports
+
+        if isinstance(got, Token):
+            reports.fetched(self.name, got.left, seconds)
+        else:
+            serves = self._token.left if self._token and self._token.serves else 0.0
+            reports.failed(self.name, str(got), serves, seconds)
+
     def _settle(self, got: Token | TokenError | ImproperlyConfigured, fresh: bool) -> None:
         self._attempts += 1
         self._unused += 1
@@ -170,13 +179,6 @@ class Keeper:
                 self._fresh_on = time.monotonic()
         else:
             self._error = got
-            if self._token and self._token.serves:
-                logger.warning(
-                    "The Microsoft Entra token of %s could not be renewed; the present one serves for %.0f s more: %s",
-                    self.name,
-                    self._token.left,
-                    got,
-                )
         # What waits has either been answered or asks again.
         self._wanted = self._fresh = False
         if self._token is not None:

@@ -399,25 +399,29 @@ STATEMENT_CAUSES = (
         "run migrate again.",
     ),
 )
-# How both drivers name the host that a line of their text is about.
-_HOST = re.compile(r"""(?:server (?:at|on socket)|host name|host:?) ['"]([^'"]+)['"]""")
+# How both drivers name the server that a line of their text is about: its host, perhaps an address, and its port.
+_SERVER = re.compile(
+    r"""(?:server (?:at|on socket)|host name|host:?) ['"]([^'"]+)['"]"""
+    r"""(?: \([^)]*\))?(?:, port:? ['"]?(\d+))?"""
+)
 
 
 def of_login(text: str) -> Problem | None:
     """Return what an error of libpq or of the server means, or None if no row knows it.
 
-    One host whose failure may pass is enough to make the whole transient: the next attempt may reach that one.
+    One server whose failure may pass is enough to make the whole transient: the next attempt may reach that one. Two
+    ports of one host are two servers, two addresses of one name are not.
     """
     found = next((cause for cause in CAUSES if cause.matches(text)), None)
     if found is None:
         return None
-    by_host: dict[str, str] = {}
-    host = ""
+    by_server: dict[tuple[str, ...], str] = {}
+    server: tuple[str, ...] = ()
     for line in text.splitlines():
-        named = _HOST.search(line)
-        host = named[1] if named else host
-        by_host[host] = f"{by_host.get(host, '')}{line}\n"
-    causes = [next((cause for cause in CAUSES if cause.matches(part)), None) for part in by_host.values()]
+        named = _SERVER.search(line)
+        server = (named[1], named[2] or "") if named else server
+        by_server[server] = f"{by_server.get(server, '')}{line}\n"
+    causes = [next((cause for cause in CAUSES if cause.matches(part)), None) for part in by_server.values()]
     transient = found.transient or any(cause is not None and cause.transient for cause in causes)
     return dataclasses.replace(found.problem(), transient=transient)
 

@@ -106,6 +106,7 @@ class _Decision:
             user=sources.value(effective, "user"),
             # A service may choose it in a file that is not read here.
             may_negotiate=not plaintext and not self.service and "sslnegotiation" not in effective,
+            may_choose_role=not self.service and "target_session_attrs" not in effective,
             writes=purpose.writes(self.alias, self.given, endpoints, effective),
             withheld=written.withheld(self.user_options),
         )

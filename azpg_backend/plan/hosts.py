@@ -9,6 +9,8 @@ from typing import NamedTuple
 POSTGRESQL_PORT = 5432
 # Azure's built-in PgBouncer; 8432 is its balanced port on an elastic cluster.
 PGBOUNCER_PORTS = frozenset({6432, 8432})
+# Both lead to any node of an elastic cluster; no other server has them.
+CLUSTER_PORTS = frozenset({7432, 8432})
 
 
 class Cloud(NamedTuple):

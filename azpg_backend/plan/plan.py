@@ -33,6 +33,7 @@ class Plan:
     plaintext: every server is local and plaintext_on_loopback is set, so TLS is not required.
     user: the user name that libpq would send, or "" if neither settings nor environment name one.
     may_negotiate: the engine may choose how TLS begins (sslnegotiation), because nobody else did.
+    may_choose_role: the engine may choose which kind of server it asks for (target_session_attrs), likewise.
     writes: the alias is meant to write; False for a reader endpoint, a replica, and sessions that are read-only.
     withheld: keys of OPTIONS that are not for the driver, because another package or this one reads them.
     """
@@ -45,6 +46,7 @@ class Plan:
     plaintext: bool
     user: str
     may_negotiate: bool
+    may_choose_role: bool = False
     writes: bool = True
     withheld: frozenset[str] = frozenset({"azpg"})
 

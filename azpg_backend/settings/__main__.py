@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
 from azpg_backend.plan import hosts
+from azpg_backend.plan.decision import decide
 from azpg_backend.settings import choice, snippet
 from azpg_backend.settings.entry import Login, Wishes
 
@@ -68,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     if found.login is not None:
         sys.stdout.write(snippet.of(entry, found.login, wishes))
-        notes += _open_questions(entry, found.login)
+        notes += _open_questions(entry, found.login) + _refusals(entry)
     for note in notes:
         print(note, file=sys.stderr)
     return 1 if notes else 0
@@ -88,13 +90,24 @@ def _open_questions(entry: dict[str, object], login: Login) -> list[str]:
     listed = str(entry["HOST"]).split(",")
     plain = not str(entry["ENGINE"]).startswith("azpg_backend") or own.get("plaintext_on_loopback")
     if not plain and any(hosts.cloud_of(each) is None for each in listed):
+        short = any(each and "." not in each and ":" not in each for each in listed)
+        full = " (SERVER.postgres.database.azure.com is the full name of one)" if short else ""
         notes.append(
-            "The host is none of Azure's. The engine verifies it all the same, and needs OPTIONS['sslrootcert'] if its "
-            "certificate is from another authority. For a development server without TLS: --plaintext-host."
+            f"The host is none of Azure's{full}. The engine verifies it all the same, and needs "
+            "OPTIONS['sslrootcert'] if its certificate is from another authority. For a development server without "
+            "TLS: --plaintext-host."
         )
     if login.ignored:
         notes.append(f"The string also has {', '.join(login.ignored)}, which libpq does not know; left out.")
     return notes
+
+
+def _refusals(entry: dict[str, Any]) -> list[str]:
+    """Return what the engine would refuse. The problems' own words hold values, so they are left to the check."""
+    if not str(entry["ENGINE"]).startswith("azpg_backend"):
+        return []
+    errors = decide("default", entry, environ={}).errors
+    return [f"The engine will refuse {each.where} ({each.id}): manage.py check says why." for each in errors]
 
 
 if __name__ == "__main__":

@@ -98,6 +98,11 @@ def read(text: str) -> Said:
         return _url(text.strip())
     if (said := _keyword_value(text)) or (said := _dotnet(text)):
         return said
+    if text.strip()[:1] in ("'", '"'):
+        raise Unreadable(
+            "is not a connection string: it begins with a quotation mark",
+            "Remove the quotation marks around the value: docker's env files and some portals take them literally.",
+        )
     raise Unreadable(
         "is not a connection string (not shown: it may hold a password)",
         "Write a URL (azpg://USER:PASSWORD@HOST/NAME) or libpq's form (host=HOST dbname=NAME user=USER "

@@ -171,9 +171,12 @@ class _Folder:
                 file.close()
             yield name, descriptor
         finally:
-            file.close()
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path, dir_fd=folder)
+            # Closing tries to write again what the disk did not take, and may fail like that.
+            try:
+                file.close()
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path, dir_fd=folder)
 
     def appear(self, temporary: tuple[str, int], target: str) -> bool:
         """Give a file its name, unless there is one already."""

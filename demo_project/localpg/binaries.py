@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+# A folder with the programs of another release, for the tests and the demo.
+FOLDER_VARIABLE = "AZPG_POSTGRESQL"
 _NEEDED = ("initdb", "postgres", "pg_ctl", "psql")
 # What a server does without; the rest of a distribution is copied where its account can't reach it.
 _NOT_COPIED = shutil.ignore_patterns("doc", "include", "man", "pgxs", "pkgconfig", "*.a")
@@ -70,10 +72,13 @@ def _open_to_everyone(folder: Path) -> bool:
 
 
 def find_binaries(bin_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder of a PostgreSQL server's programs: the given one, the package's, PATH's or Debian's newest.
+    """Return the folder of a PostgreSQL server's programs.
+
+    It is the given one, else AZPG_POSTGRESQL, else the package's, PATH's or Debian's newest.
 
     Raises LocalPostgresError where there is none.
     """
+    bin_dir = bin_dir or os.environ.get(FOLDER_VARIABLE) or None
     if bin_dir is not None:
         folder = Path(bin_dir).absolute()
         if missing := _missing(folder):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
 from demo_project.localpg import LocalPostgres
+from tests.support import servers
 from tests.support.appservers import serving
 from tests.support.load import kept
-from tests.support.settings import SettingsFor
+from tests.support.settings import Settings, SettingsFor
 from tests.support.sql import sessions_of
 
 pytestmark = [
@@ -61,3 +65,65 @@ def test_a_thousand_requests_under_asgi_need_no_more_connections_than_the_pool_h
         answers, errors = site.many(1000, threads=8)
         assert (len(answers), errors) == (1000, []), site.log[-3000:]
         assert len({each["backend"] for each in answers}) <= 4
+
+
+@pytest.fixture(params=["psycopg2", "psycopg", "psycopg with a pool"])
+def green(request: pytest.FixtureRequest, settings_for: SettingsFor) -> tuple[Callable[..., Settings], dict[str, str]]:
+    """Settings for greenlets, by server and options, and the site's environment. psycopg2 waits by psycogreen."""
+    pytest.importorskip("gevent")
+    driver, _, pool = request.param.partition(" ")
+    pytest.importorskip("psycogreen" if driver == "psycopg2" else "psycopg_pool")
+
+    def made(server: LocalPostgres, options: Settings | None = None, **changes: Any) -> Settings:
+        pooled: Settings = {**POOL, "azpg": {}} if pool else {"azpg": {}}
+        # A kept connection would belong to one greenlet, and so to one request.
+        return settings_for(server, {**pooled, **(options or {})}, CONN_HEALTH_CHECKS=True, CONN_MAX_AGE=0, **changes)
+
+    return made, {"SITE_DRIVER": driver, "SITE_GREEN": "1"}
+
+
+def test_a_greenlet_that_waits_for_a_silent_server_keeps_no_other_from_its_own(
+    own_server: LocalPostgres, green: tuple[Callable[..., Settings], dict[str, str]], tmp_path: Path
+) -> None:
+    """One process of gunicorn with gevent. Its server restarts too, and nobody notices."""
+    settings, environ = green
+    with servers.listening(servers.silent) as silent:
+        databases = {
+            "default": settings(own_server),
+            "silent": settings(own_server, {"connect_timeout": 60}, PORT=silent),
+        }
+        with serving("gevent", databases, tmp_path, **environ) as site:
+            hanging = threading.Thread(target=site.many, args=[3, 3, "of/silent"])
+            hanging.start()
+            for _ in range(2):
+                answers, errors = site.many(24, threads=6)
+                assert (len(answers), errors) == (24, []), site.log[-3000:]
+                own_server.restart()
+            assert hanging.is_alive()
+        hanging.join()
+
+
+def test_greenlets_after_a_fork(
+    server: LocalPostgres, green: tuple[Callable[..., Settings], dict[str, str]], tmp_path: Path
+) -> None:
+    """A child leaves its parent's connections, pools and locks alone, also where threads are greenlets."""
+    settings, environ = green
+    with serving(
+        "gevent, preloaded", {"default": settings(server)}, tmp_path, SITE_AT_IMPORT="query in a thread", **environ
+    ) as site:
+        answers, errors = site.many(48, threads=6)
+        assert (len(answers), errors) == (48, []), site.log[-3000:]
+
+
+def test_a_greenlet_s_connect_has_the_same_deadline(
+    server: LocalPostgres, green: tuple[Callable[..., Settings], dict[str, str]], tmp_path: Path
+) -> None:
+    """psycogreen alone would wait for ever, whatever connect_timeout says."""
+    settings, environ = green
+    options = {"connect_timeout": 2, "azpg": {"connect_retry_seconds": 1}}
+    with servers.listening(servers.silent) as silent:
+        databases = {"default": settings(server), "silent": settings(server, options, PORT=silent)}
+        with serving("gevent", databases, tmp_path, **environ) as site:
+            answers, errors = site.many(1, threads=1, path="of/silent")
+            assert (answers, len(errors)) == ([], 1)
+            assert "timeout expired" in site.log

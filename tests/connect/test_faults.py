@@ -137,9 +137,43 @@ def test_pgbouncer_restarted(
     assert figures.longest_request > 0.9
 
 
+@needs_pgbouncer
+@pytest.mark.parametrize("how", ["stop", "kill"])
+@pytest.mark.parametrize("pool", [False, True])
+def test_the_server_behind_pgbouncer_restarted(
+    target: LocalPostgres,
+    settings_for: SettingsFor,
+    connect: Connect,
+    record_property: Record,
+    how: str,
+    pool: bool,
+) -> None:
+    """PgBouncer lets clients in meanwhile, and ends them at their first query; so a login alone is no way back."""
+    with PgBouncer(target, settings="server_login_retry = 1\n") as bouncer:
+        settings = settings_for(target, PATIENT, PORT=bouncer.port, DISABLE_SERVER_SIDE_CURSORS=True)
+        settings = kept(settings)
+        if pool:
+            pytest.importorskip("psycopg_pool")
+            pooled = {**settings["OPTIONS"], "pool": {"min_size": 2, "max_size": 4}}
+            settings = {**settings, "OPTIONS": pooled, "CONN_MAX_AGE": 0}
+        # Closes the pool at the end.
+        connect(settings)
+        with Load([settings] * 4) as load, load.fault():
+            getattr(target, how)()
+            time.sleep(1)
+            target.start()
+    figures = load.figures(stored(target))
+    figures.check(record_property, f"server behind pgbouncer, {how}")
+    # What was under way when it began; the pool's other connections are found dead in their turn.
+    assert figures.failed_while_down <= 8
+
+
 @pytest.mark.server
 @pytest.mark.slow
-@pytest.mark.parametrize("test", ["test_a_name_server_that_fails", "test_failover_to_another_address"])
+@pytest.mark.parametrize(
+    "test",
+    ["test_a_name_server_that_fails", "test_a_name_server_that_never_answers", "test_failover_to_another_address"],
+)
 def test_by_name(test: str, tmp_path: Path, record_property: Record) -> None:
     """What needs a name server of its own; see tests/support/by_name.py."""
     program = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "log_cli=true", "--log-cli-level=INFO"]

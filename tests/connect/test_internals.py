@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import sys
 import threading
 import time
+import types
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.db.utils import OperationalError
 
-from azpg_backend.connect import outage, roles, servers, ways
+from azpg_backend.connect import green, outage, roles, servers, ways
 from azpg_backend.connect.backoff import Backoff
 from azpg_backend.connect.failure import Failure
 from azpg_backend.connect.opening import Door
@@ -66,7 +71,7 @@ def test_an_interrupted_look_lets_another_thread_look() -> None:
 
 def test_an_outage_that_ends_between_the_turn_and_the_words_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = iter([Turn.GIVE_UP, Turn.CONNECT])
-    monkeypatch.setattr(Outage, "turn", lambda self, patience, clock: next(turns))
+    monkeypatch.setattr(Outage, "turn", lambda *arguments: next(turns))
     assert isinstance(door(lambda **params: Quiet(), connect_retry_seconds=5).open({}), Quiet)
 
 
@@ -82,6 +87,60 @@ def test_a_missing_token_says_nothing_about_the_server(monkeypatch: pytest.Monke
     known.failed(DOWN, time.monotonic(), 0.0)
     assert isinstance(through.open({}), Failure)
     assert known.explanation is DOWN
+
+
+class LetsIn:
+    """A pooler's connection: the login is over, and the query gets no answer until the socket ends."""
+
+    autocommit = False
+    closed = False
+    info = Quiet.info
+
+    def __init__(self) -> None:
+        self._end, self.pooler = socket.socketpair()
+
+    def fileno(self) -> int:
+        return self._end.fileno()
+
+    @contextlib.contextmanager
+    def cursor(self) -> Iterator[LetsIn]:
+        yield self
+
+    def execute(self, statement: str) -> None:
+        if self._end.recv(1) != b"1":
+            raise Driver.OperationalError("server closed the connection unexpectedly")
+
+    def fetchone(self) -> tuple[int]:
+        return (1,)
+
+    def close(self) -> None:
+        self.closed = True
+        self._end.close()
+        self.pooler.close()
+
+
+def test_after_a_death_a_login_that_leads_nowhere_is_no_connect() -> None:
+    """Bounded by the connect's deadline, though a pooler may hold a query for minutes."""
+    made: list[LetsIn] = []
+
+    def let_in(**params: Any) -> Any:
+        made.append(LetsIn())
+        if len(made) != 2:
+            made[-1].pooler.sendall(b"1")
+        return made[-1]
+
+    plan = planned({"connect_timeout": 1, "azpg": {"connect_retry_seconds": 1}})
+    through = Door(plan, let_in, Driver, backoff=Backoff(first=0.01, longest=0.01))
+    assert through.open({}) is made[0]
+    servers.outage_of(plan).doubted = True
+    assert isinstance(through.open({}), Failure)
+    assert through.open({}) is made[2]
+    assert made[1].closed
+    assert not made[2].autocommit
+    # It has answered, and nobody asks the next one.
+    assert not servers.outage_of(plan).doubted
+    for each in (made[0], made[2]):
+        each.close()
 
 
 # Direct TLS
@@ -109,11 +168,69 @@ def test_a_server_that_was_down_is_asked_to_start_directly_again() -> None:
 # Roles
 
 
+@pytest.mark.parametrize(
+    ("options", "changes", "environ"),
+    [
+        ({}, {}, {}),
+        ({}, {"TEST": {"MIRROR": "primary"}, "HOST": "a,b"}, {}),
+        ({"target_session_attrs": "any"}, {"HOST": "a,b"}, {}),
+        ({"target_session_attrs": "read-write"}, {"HOST": "a,b"}, {}),
+        ({"service": "app"}, {"HOST": "a,b"}, {}),
+        ({}, {"HOST": "a,b"}, {"PGTARGETSESSIONATTRS": "read-write"}),
+    ],
+)
+def test_only_several_servers_to_write_to_are_asked_for_a_primary(
+    options: dict[str, Any], changes: dict[str, Any], environ: dict[str, str]
+) -> None:
+    asked = {"target_session_attrs": "primary"}
+    assert [way.params for way in ways.ways(planned(HOST="a,b"), 0.0)] == [asked, {}]
+    # A new token asks the same.
+    tokens = ways.ways(planned({"azpg": {"auth": "entra"}}, HOST="a,b"), 0.0)
+    assert [way.params for way in tokens] == [asked, asked, {}]
+    plan = planned(options, environ, **changes)
+    assert all("target_session_attrs" not in way.params for way in ways.ways(plan, 0.0))
+
+
 def test_a_closed_connection_has_no_role() -> None:
     class Closed:
         closed = True
 
-    assert not roles.in_recovery(Closed())
+    assert not roles.claims_recovery(Closed())
+
+
+# Greenlets
+
+
+def test_libpq_s_timeout_is_kept_for_a_driver_that_waits_by_callback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the real gevent: tests/connect/test_app_servers.py."""
+
+    class extensions:
+        callback: Any = None
+
+        @classmethod
+        def get_wait_callback(cls) -> Any:
+            return cls.callback
+
+    made: list[tuple[float, Exception]] = []
+    gevent = types.ModuleType("gevent")
+    gevent.Timeout = lambda *arguments: made.append(arguments) or contextlib.nullcontext()  # type: ignore[attr-defined]
+    psycopg2 = type("psycopg2", (Driver,), {"extensions": extensions})
+
+    def times(driver: Any, **params: Any) -> list[float]:
+        made.clear()
+        with green.bounded(driver, params, 2):
+            return [seconds for seconds, _ in made]
+
+    extensions.callback = print
+    assert times(psycopg2, connect_timeout=3) == []
+    monkeypatch.setitem(sys.modules, "gevent", gevent)
+    assert times(psycopg2, connect_timeout=3) == [6]
+    assert isinstance(made[0][1], Driver.OperationalError)
+    assert times(psycopg2, connect_timeout=0) == []
+    # psycopg 3, and psycopg2 without psycogreen.
+    assert times(Driver, connect_timeout=3) == []
+    extensions.callback = None
+    assert times(psycopg2, connect_timeout=3) == []
 
 
 # Forks

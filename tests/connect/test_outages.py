@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import json
+import os
 import socket
 import statistics
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +23,10 @@ from azpg_backend.plan import libpq
 from demo_project.localpg import Chain, LocalPostgres
 from demo_project.localpg.server import free_port
 from tests.support import servers
+from tests.support.children import ended, forked
 from tests.support.load import Load, Request, create_table, kept, stored, write
 from tests.support.settings import HOST, PASSWORD, Settings, SettingsFor
+from tests.support.waiting import until
 
 Connect = Callable[..., Any]
 Record = Callable[[str, object], None]
@@ -314,22 +321,141 @@ def test_a_server_that_can_not_fork_is_waited_for(
     assert failing == []
 
 
-SILENCES = {
-    "nobody accepts": servers.unanswering,
-    "no answer to the request": lambda: servers.listening(servers.silent),
-    "no answer to the login": lambda: servers.listening(servers.answering(b"S")),
+# The beginning of a TLS record that promises a ServerHello and breaks off.
+HALF_A_HELLO = b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03"
+# Fifty bytes of a refusal, one every 0.4 s: something happens all the time.
+DRIPPING = servers.dripping(servers.error_response("x" * 50), 0.4)
+
+
+def after_tls(chain: Chain, then: servers.Behaviour) -> contextlib.AbstractContextManager[int]:
+    return servers.listening(servers.TLSServer(chain.server_pem, chain.key_pem, then=then))
+
+
+SILENCES: dict[str, Callable[[Chain], contextlib.AbstractContextManager[int]]] = {
+    "packets are dropped": lambda chain: servers.unanswering(),
+    "accepts and says nothing": lambda chain: servers.listening(servers.silent),
+    "agrees to TLS and says no more": lambda chain: servers.listening(servers.answering(b"S")),
+    "breaks off in the handshake": lambda chain: servers.listening(servers.answering(b"S", HALF_A_HELLO)),
+    "says nothing after TLS": lambda chain: after_tls(chain, servers.silent),
+    "logs in drop by drop": lambda chain: after_tls(chain, DRIPPING),
 }
+# More than any of them should take, and less than none is bounded by.
+SHORT: Settings = {"connect_timeout": 2, "azpg": {"connect_retry_seconds": 1}}
+
+
+def seconds_to_fail(wrapper: Any) -> float:
+    started = time.monotonic()
+    with pytest.raises(OperationalError):
+        one(wrapper)
+    return time.monotonic() - started
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("silence", SILENCES)
+@pytest.mark.parametrize(
+    ("silence", "pooled"),
+    [*((each, False) for each in SILENCES), pytest.param("says nothing after TLS", True, marks=needs_pool)],
+)
 def test_one_deadline_bounds_a_connect(
-    server: LocalPostgres, settings_for: SettingsFor, connect: Connect, silence: str
+    chain: Chain, server: LocalPostgres, settings_for: SettingsFor, connect: Connect, silence: str, pooled: bool
 ) -> None:
-    """connect_timeout for each host, and connect_retry_seconds."""
-    with SILENCES[silence]() as port:
-        settings = settings_for(server, {"connect_timeout": 2, "azpg": {"connect_retry_seconds": 3}}, PORT=port)
+    """connect_timeout for each host, and connect_retry_seconds. A pool's workers connect in the same way."""
+    with SILENCES[silence](chain) as port:
+        options = {**SHORT, "pool": {"min_size": 1}} if pooled else SHORT
+        wrapper = connect(settings_for(server, options, PORT=port), "silent")
+        assert seconds_to_fail(wrapper) <= 2 + 1 + 10
+
+
+@pytest.mark.slow
+def test_one_deadline_bounds_two_silent_hosts(
+    server: LocalPostgres, settings_for: SettingsFor, connect: Connect
+) -> None:
+    with servers.listening(servers.silent) as mute, servers.unanswering() as dropping:
+        options = {**SHORT, "hostaddr": "127.0.0.1,127.0.0.1"}
+        settings = settings_for(server, options, PORT=f"{mute},{dropping}", HOST=f"{HOST},{HOST}")
+        assert seconds_to_fail(connect(settings)) <= 2 * 2 + 1 + 10
+
+
+@needs_direct
+@pytest.mark.slow
+@pytest.mark.parametrize("ordinary", [True, False])
+def test_one_deadline_bounds_a_direct_start(
+    server: LocalPostgres, settings_for: SettingsFor, connect: Connect, ordinary: bool
+) -> None:
+    """An end that falls silent when TLS starts at once: the ordinary way is tried in what is left of the time."""
+    visitors: list[int] = []
+
+    def behave(visitor: socket.socket) -> None:
+        first = visitor.recv(1, socket.MSG_PEEK)[0]
+        visitors.append(first)
+        if first == 0 and (ordinary or len(visitors) == 1):
+            servers.carry(visitor, server.port)
+        else:
+            servers.silent(visitor)
+
+    with servers.listening(behave) as port:
+        settings = settings_for(server, {"connect_timeout": 2, "azpg": {"connect_retry_seconds": 4}}, PORT=port)
+        assert one(connect(settings)) == 1
         started = time.monotonic()
-        with pytest.raises(OperationalError):
-            one(connect(settings))
-        assert time.monotonic() - started <= 2 + 3 + 10
+        if ordinary:
+            assert one(connect(settings, "again")) == 1
+        else:
+            assert seconds_to_fail(connect(settings, "again"))
+        assert time.monotonic() - started <= 2 + 4 + 10
+    assert visitors[:3] == [0, 22, 0]
+
+
+# A herd
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+@pytest.mark.parametrize(("processes", "threads"), [(1, 32), (8, 4)])
+def test_a_server_that_is_back_is_found_at_once_and_not_stormed(
+    server: LocalPostgres,
+    settings_for: SettingsFor,
+    connect: Connect,
+    record_property: Record,
+    tmp_path: Path,
+    processes: int,
+    threads: int,
+) -> None:
+    """In each process one thread at a time looks while the server is away; once it is back, all get in."""
+    knocks: list[float] = []
+    back: list[float] = []
+
+    def behave(visitor: socket.socket) -> None:
+        knocks.append(time.monotonic())
+        if back:
+            servers.carry(visitor, server.port)
+        else:
+            servers.reset(visitor)
+
+    def be_child(child: int) -> None:
+        wrappers = on_wrappers(connect, settings, threads)
+        got_in: list[float] = []
+
+        def work(number: int) -> None:
+            assert one(wrappers[number]) == 1
+            got_in.append(time.monotonic())
+            wrappers[number].close()
+
+        in_threads(threads, work)
+        (tmp_path / str(child)).write_text(json.dumps(got_in))
+
+    with servers.listening(behave) as port:
+        settings = settings_for(server, PATIENT, PORT=port)
+        children = [forked(functools.partial(be_child, number)) for number in range(processes)]
+        until(lambda: knocks)
+        time.sleep(2.5)
+        back.append(time.monotonic())
+        assert all(ended(child, time.monotonic() + 60) for child in children)
+    first = [time_in for path in tmp_path.iterdir() for time_in in json.loads(path.read_text())]
+    assert len(first) == processes * threads
+    before = sum(knock < back[0] for knock in knocks)
+    for name, seconds in {"first in after": min(first), "all in after": max(first)}.items():
+        record_property(name, round(seconds - back[0], 2))
+    record_property("attempts before", before)
+    # Each thread may have begun before the outage was known; then one in each process every 0.05 s, mostly 0.3 s.
+    assert before <= processes * threads + processes * (back[0] - knocks[0]) / 0.05
+    # The longest pause is 0.4 s; the rest is for a busy machine.
+    assert min(first) - back[0] <= 5

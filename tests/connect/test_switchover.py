@@ -16,6 +16,7 @@ from azpg_backend.connect import roles
 from demo_project.localpg import Chain
 from tests.support.load import Figures, Load, create_table, kept, stored, write
 from tests.support.pair import Member, streaming_pair, switch_over
+from tests.support.pgbouncer import PgBouncer, needs_pgbouncer
 from tests.support.servers import Relay
 from tests.support.settings import Settings, SettingsFor
 from tests.support.waiting import until
@@ -108,7 +109,7 @@ def test_who_stays_on_a_standby(
     writer.close_if_unusable_or_obsolete()
     assert pid(writer) != first
     # A server older than PostgreSQL 14 says nothing of its role, until a write is refused.
-    monkeypatch.setattr(roles, "in_recovery", lambda connection: False)
+    monkeypatch.setattr(roles, "claims_recovery", lambda connection: False)
     writer.close()
     first = pid(writer)
     writer.close_if_unusable_or_obsolete()
@@ -151,4 +152,73 @@ def test_read_write_waits_for_a_promotion(
     promoting.join()
     assert request.error is None
     assert 1.5 < time.monotonic() - started < 25
+    assert stored(standby) == {1}
+
+
+def both(settings_for: SettingsFor, first: Member, second: Member, options: Settings) -> Settings:
+    settings = settings_for(first, {**options, "hostaddr": "127.0.0.1,127.0.0.1"}, PORT=f"{first.port},{second.port}")
+    return {**settings, "HOST": ",".join([settings["HOST"]] * 2)}
+
+
+@pytest.mark.parametrize("how", [kept, functools.partial(pooled, size=1)], ids=["kept", "pooled"])
+def test_of_two_servers_the_one_that_was_promoted_is_found(
+    pair: tuple[Member, Member], settings_for: SettingsFor, connect: Connect, how: Callable[[Settings], Settings]
+) -> None:
+    """Without target_session_attrs libpq would take the first for ever, though it is the standby now."""
+    primary, standby = pair
+    settings = how(both(settings_for, primary, standby, PATIENT))
+    wrapper = connect(settings)
+    assert write(wrapper, 1).error is None
+    primary.stop()
+    promoting = threading.Timer(2, standby.promote)
+    promoting.start()
+    # The first is gone, and the other takes no writes yet.
+    wrapper.close_if_unusable_or_obsolete()
+    assert write(wrapper, 2).error is None
+    promoting.join()
+    primary.follow(standby)
+    primary.start()
+    wrapper.close()
+    again = connect(settings, "again")
+    assert write(again, 3).error is None
+    assert stored(standby) == {1, 2, 3}
+    for each in (wrapper, again):
+        each.close()
+
+
+def test_two_replicas_without_a_word_are_read_at_once(
+    pair: tuple[Member, Member], settings_for: SettingsFor, connect: Connect
+) -> None:
+    _, standby = pair
+    wrapper = connect(kept(both(settings_for, standby, standby, PATIENT)))
+    started = time.monotonic()
+    assert pid(wrapper)
+    assert time.monotonic() - started < 20
+    wrapper.close()
+
+
+@needs_pgbouncer
+@pytest.mark.parametrize("how", [kept, functools.partial(pooled, size=1)], ids=["kept", "pooled"])
+def test_a_pooler_that_repeats_an_old_role_is_not_believed(
+    pair: tuple[Member, Member], settings_for: SettingsFor, connect: Connect, how: Callable[[Settings], Settings]
+) -> None:
+    """PgBouncer tells each client what its own first login was told: here that the server is a standby."""
+    primary, standby = pair
+    with PgBouncer(standby) as bouncer:
+        settings = {**settings_for(standby, PATIENT, PORT=bouncer.port), "DISABLE_SERVER_SIDE_CURSORS": True}
+        first = connect(how(settings), "first")
+        first.ensure_connection()
+        # Asked, it really is one.
+        assert first.leave_after_use
+        first.close()
+        primary.stop()
+        standby.promote()
+        second = connect(how(settings), "second")
+        second.ensure_connection()
+        connection = second.connection
+        assert not second.leave_after_use
+        assert write(second, 1).error is None
+        if how is kept:
+            assert second.connection is connection
+        second.close()
     assert stored(standby) == {1}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.demo import certificate, checked
+from tests.support.pictures import FOLDER, PICTURES, TAKEN_OF, sources
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -178,6 +179,20 @@ def test_a_note_by_keyboard_alone(tab: Any, served: str) -> None:
     page.keyboard.press("Enter")
     page.get_by_text("from the keyboard").wait_for()
     assert page.url.endswith("/#notes")
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_pictures_of_the_documentation(tab: Any, served: str, name: str, request: pytest.FixtureRequest) -> None:
+    """With --write-scenarios they are taken; without, the page is shown as they show it."""
+    width, height, scheme = PICTURES[name]
+    page = tab(width, scheme)
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto(served)
+    taken = page.screenshot()
+    assert taken.startswith(b"\x89PNG")
+    if request.config.getoption("--write-scenarios"):
+        (FOLDER / f"{name}.png").write_bytes(taken)
+        TAKEN_OF.write_text(f"{sources()}\n")
 
 
 def test_text_of_twice_the_size(tab: Any, served: str) -> None:

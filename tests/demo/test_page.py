@@ -74,8 +74,9 @@ class TestServed:
 
     def test_another_name_for_this_machine_is_refused(self, served: str) -> None:
         """Else a site whose name comes to lead here could read the page."""
-        with pytest.raises(HTTPError, match="400"):
+        with pytest.raises(HTTPError, match="400") as refused:
             urlopen(Request(served, headers={"Host": "example.org"}), timeout=30)
+        refused.value.close()
 
     def test_a_note_is_written_and_escaped(self, served: str) -> None:
         browser = build_opener(HTTPCookieProcessor())
@@ -91,8 +92,9 @@ class TestServed:
         token = re.findall(r'csrfmiddlewaretoken" value="([^"]+)', page)[0]
         form = urlencode({"csrfmiddlewaretoken": token}).encode()
         assert "Last check" in browser.open(f"{served}check", form, timeout=30).read().decode()
-        with pytest.raises(HTTPError, match="403"):
+        with pytest.raises(HTTPError, match="403") as refused:
             urlopen(f"{served}check", b"", timeout=30)
+        refused.value.close()
 
 
 def test_no_answer(client: Client, databases: Any, at_port: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from tests.support import servers
 from tests.support.settings import HOST
 
 TLS_CODES = set(step_codes("tls"))
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FUZZ = settings(max_examples=150)
 
 
 def outcome(answer: bytes) -> str:
@@ -83,7 +83,7 @@ def test_whatever_is_shown_is_plain(text: str) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=300))
 def test_any_answer_to_the_login(chain: Any, check: Any, at_port: Any, answer: bytes) -> None:
     server = servers.TLSServer(chain.server_pem, chain.key_pem, then=servers.logging_in_and_closing(answer))

@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from django.db.utils import OperationalError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demo_project.localpg import Authority
@@ -113,11 +113,7 @@ def presented(draw: st.DrawFn) -> Presented:
     return Presented(pem(leaf, *sent), key_pem(key), pem(*trusted))
 
 
-@settings(
-    max_examples=int(os.environ.get("AZPG_EXAMPLES", "60")),
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=int(os.environ.get("AZPG_EXAMPLES", "60")))
 @given(chain=presented())
 def test_any_chain(compared: Compared, chain: Presented) -> None:
     compared(chain)

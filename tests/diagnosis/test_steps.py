@@ -18,7 +18,9 @@ from django.db.utils import OperationalError
 
 from azpg_backend import trust
 from azpg_backend.diagnosis.report import STEPS, Status
+from azpg_backend.diagnosis.steps import tcp
 from azpg_backend.plan import hosts
+from azpg_backend.plan.decision import decide
 from demo_project.localpg import Authority, Chain, LocalPostgres, azure_chain
 from demo_project.localpg.certificates import SERVER_AUTH, Profile, key_pem, new_key, pem
 from tests.support import servers
@@ -289,6 +291,18 @@ def test_a_closed_pgbouncer_port_is_named(at_port: AtPort, check: Check, monkeyp
     steps = check({**at_port(port), "DISABLE_SERVER_SIDE_CURSORS": True})
     assert codes(steps) == ["tcp.refused"]
     assert "pgbouncer.enabled" in (steps["tcp"].hint or "")
+
+
+@pytest.mark.parametrize(("port", "said"), [(5432, "or 6432"), (7432, "elastic clusters"), (8432, "elastic clusters")])
+def test_the_ports_of_a_cluster_are_named(port: int, said: str) -> None:
+    """They may be in use on this machine, so nobody knocks."""
+    assert said in tcp._refused_hint(hosts.Endpoint(HOST, "", port))
+    assert "on this machine" in tcp._refused_hint(hosts.Endpoint("localhost", "", port))
+    assert (port in hosts.CLUSTER_PORTS) == (said == "elastic clusters")
+    settings = {"ENGINE": "azpg_backend", "NAME": "app", "USER": "me", "HOST": HOST, "PORT": port}
+    problems = [each.id for each in decide("default", settings, environ={}).problems]
+    # Of the two only one leads to PgBouncer.
+    assert problems == (["azpg.W004"] if port == 8432 else [])
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from azpg_backend.settings import from_environment
 from demo_project.localpg import Chain, LocalPostgres
 from tests.support.settings import HOST, PASSWORD, Settings
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "local-development.md").read_text("utf-8")
+ROOT = Path(__file__).parents[2]
+DOCUMENT = (ROOT / "docs" / "local-development.md").read_text("utf-8")
 (SNIPPET,) = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
 URLS = re.findall(r"DATABASE_URL[=:] ?(\S+)", DOCUMENT)
 STOCK = "django.db.backends.postgresql"
@@ -59,6 +60,11 @@ def answer(wrapper: Any) -> tuple[Any, ...]:
         return tuple(cursor.fetchone())
 
 
+def test_readme_has_the_same_snippet() -> None:
+    section = (ROOT / "README.md").read_text("utf-8").partition("## Local development\n")[2].partition("\n## ")[0]
+    assert re.findall(r"```python\n(.*?)```", section, re.DOTALL) == [SNIPPET]
+
+
 def test_the_page_has_its_situations() -> None:
     assert [f"postgres://app:secret@{host}/app" for host in ("localhost", "db", "localhost")] == URLS
 
@@ -98,6 +104,16 @@ def test_on_azure(
     assert made == from_environment()
     made["OPTIONS"] = {"hostaddr": "127.0.0.1", "sslrootcert": root_file}
     assert answer(connect(made)) == ("app", True)
+
+
+def test_the_variables_of_azure(monkeypatch: pytest.MonkeyPatch) -> None:
+    section = DOCUMENT.partition("## On Azure\n")[2]
+    (variables,) = re.findall(r"```ini\n(.*?)```", section, re.DOTALL)
+    for line in variables.splitlines():
+        monkeypatch.setenv(*line.split("=", 1))
+    plan = decide("default", entry(), environ={})
+    assert list(plan.problems) == []
+    assert plan.options.auth == "entra" and not plan.plaintext
 
 
 @pytest.mark.parametrize("variable", PLATFORMS.values(), ids=PLATFORMS)

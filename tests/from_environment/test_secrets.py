@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import traceback
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -43,7 +44,9 @@ def shown(run: Callable[[], object]) -> str:
     """Return what is printed, and what a reporter that sends the variables of every frame would send."""
     text = outputs(run)
     try:
-        run()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            run()
     except Exception as error:
         assert error.__context__ is None
         for frame, _ in traceback.walk_tb(error.__traceback__):
@@ -52,7 +55,6 @@ def shown(run: Callable[[], object]) -> str:
     return text
 
 
-@pytest.mark.filterwarnings("default::UserWarning")
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_nothing_shows_it(monkeypatch: pytest.MonkeyPatch, variable: str, text: str) -> None:

@@ -86,6 +86,14 @@ OPEN: dict[str, tuple[dict[str, str], bool, str]] = {
     ),
     "an unknown identity": (connector(), True, "which identity, this environment does not tell"),
     "another host": (connector(HOST="db.example.com", PASSWORD=SENTINEL), True, "none of Azure's"),
+    "a short host": (connector(HOST="demo", PASSWORD=SENTINEL), True, "is the full name of one"),
+    "a blank before the host": (
+        connector(HOST=f" {HOST}", PASSWORD=SENTINEL),
+        True,
+        "will refuse DATABASES['default']['HOST']",
+    ),
+    "a port in words": (connector(PORT=SENTINEL, PASSWORD=SENTINEL), True, "['PORT'] (azpg.E002): manage.py check"),
+    "quotation marks": ({"DATABASE_URL": f'"azpg://me:{SENTINEL}@{HOST}/app"'}, False, "Remove the quotation marks"),
     "user@server": (connector(USER="me@demo", PASSWORD=SENTINEL), True, "AZURE_POSTGRESQL_USER has the form"),
     "keys of .NET": (
         {"AZURE_POSTGRESQL_CONNECTIONSTRING": f"Server={HOST};Database=app;Uid=me;Pwd={SENTINEL};Pooling=1"},

@@ -42,10 +42,12 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     )
 
 
-def test_the_given_folder_wins(tmp_path: Path) -> None:
+def test_the_given_folder_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = distribution(tmp_path)
     assert find_binaries(made) == made
     assert find_binaries(str(made)) == made
+    monkeypatch.setenv("AZPG_POSTGRESQL", str(made))
+    assert find_binaries() == made
 
 
 @pytest.mark.parametrize("missing", PROGRAMS)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import SimpleLazyObject
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from azpg_backend import checks, client
@@ -31,7 +31,7 @@ DJANGO_KEYS = ["NAME", "USER", "PASSWORD", "HOST", "PORT", "CONN_MAX_AGE", "CONN
 KEYWORDS = [*libpq.KEYWORDS, "sslpassword", "password", "krbsrvname", "replication"]
 OTHER_KEYS = ["azpg", "pool", "isolation_level", "assume_role", "ssl", "statement_timeout", "dsn", "MAX_CONNS", "x y"]
 SECRET = "S3cr3tW0rd"
-many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=300)
 
 
 def outputs(plan: Plan) -> Iterator[str]:

@@ -32,6 +32,12 @@ COMMANDS = {
     " --threads 2 --enable-threads --virtualenv {venv} --pythonpath {root} --die-on-term",
     "gunicorn": "gunicorn --preload --workers 3 --bind {address}:{port} --worker-tmp-dir /dev/shm"
     " --no-control-socket tests.support.site:wsgi",
+    # Greenlets. gunicorn patches Python in each worker, which is too late for a site that is preloaded: Django's
+    # connections would belong to all of them.
+    "gevent": "gunicorn --worker-class gevent --workers 1 --graceful-timeout 1 --bind {address}:{port}"
+    " --worker-tmp-dir /dev/shm --no-control-socket tests.support.site:wsgi",
+    "gevent, preloaded": "python -m gevent.monkey {venv}/bin/gunicorn --worker-class gevent --workers 2 --preload"
+    " --bind {address}:{port} --worker-tmp-dir /dev/shm --no-control-socket tests.support.site:wsgi",
     "uvicorn": "uvicorn --host {address} --port {port} --lifespan off tests.support.site:asgi",
     "daphne": "daphne --bind {address} --port {port} tests.support.site:asgi",
 }
@@ -76,11 +82,11 @@ class Site:
 @contextlib.contextmanager
 def serving(name: str, databases: dict[str, Settings], folder: Path, **environ: str) -> Iterator[Site]:
     """Start an application server, or skip the test if it is not installed."""
-    program = _BIN / name
-    if not program.exists():
-        pytest.skip(f"{name} is not installed")
     port = free_port()
     words = COMMANDS[name].format(address=_ADDRESS, port=port, venv=sys.prefix, root=ROOT).split()
+    program = _BIN / words[0]
+    if not program.exists():
+        pytest.skip(f"{words[0]} is not installed")
     env = {**os.environ, "SITE_DATABASES": json.dumps(databases), "PYTHONPATH": str(ROOT), **environ}
     site = Site(port, folder / "log")
     with open(folder / "log", "wb") as log:

@@ -6,15 +6,20 @@ and both end at the C library, which asks only the name servers in /etc/resolv.c
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from django.db.utils import OperationalError
 
 from demo_project.localpg import Chain, LocalPostgres
 from tests.support.load import Load, create_table, fresh, kept, sever, stored
 from tests.support.network import NameServer
 from tests.support.settings import PASSWORD, Settings, SettingsFor
+
+logger = logging.getLogger("tests.load")
 
 Record = Callable[[str, object], None]
 ServerAt = Callable[..., LocalPostgres]
@@ -61,6 +66,23 @@ def test_a_name_server_that_fails(first: LocalPostgres, workers: list[Settings],
     figures = load.figures(stored(first))
     figures.check(record_property, "DNS failing for 2 s")
     assert figures.longest_request > 1.5
+
+
+def test_a_name_server_that_never_answers(
+    first: LocalPostgres, settings_for: SettingsFor, connect: Callable[..., Any]
+) -> None:
+    """The resolver gives up after 1 s here (network.py); the engine tries again, but not beyond its deadline."""
+    settings = settings_for(first, {"connect_timeout": 2, "azpg": {"connect_retry_seconds": 2}})
+    del settings["OPTIONS"]["hostaddr"]
+    with NameServer("127.0.0.1") as names:
+        names.silent = True
+        started = time.monotonic()
+        with pytest.raises(OperationalError):
+            connect(settings).ensure_connection()
+        taken = time.monotonic() - started
+        logger.info("DNS silent: %s questions, given up after %.1f s", names.asked, taken)
+    assert names.asked > 1
+    assert taken <= 2 + 2 + 10
 
 
 def test_failover_to_another_address(

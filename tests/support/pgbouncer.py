@@ -46,9 +46,11 @@ class PgBouncer:
     """In front of a local server, for as long as a ``with`` block lasts. The port stays the same.
 
     users: passwords by name, for its clients and the server alike.
+    settings: lines for its configuration.
     """
 
-    def __init__(self, server: LocalPostgres, users: Mapping[str, str] | None = None) -> None:
+    def __init__(self, server: LocalPostgres, users: Mapping[str, str] | None = None, settings: str = "") -> None:
+        self._settings = settings
         self._server = server
         self._users = dict(users or {"app": PASSWORD})
         self.port = free_port()
@@ -58,7 +60,8 @@ class PgBouncer:
         self._folder = folder = Path(self._temporary.name)
         chain = self._server.chain
         files = {
-            "pgbouncer.ini": CONFIGURATION.format(server_port=self._server.port, port=self.port, folder=folder),
+            "pgbouncer.ini": CONFIGURATION.format(server_port=self._server.port, port=self.port, folder=folder)
+            + self._settings,
             "users.txt": self._user_lines(),
             "server.key": chain.key_pem,
             "server.pem": chain.server_pem,

@@ -73,11 +73,14 @@ def unanswering() -> Iterator[int]:
 def pump(source: socket.socket, target: socket.socket, gate: threading.Event | None = None) -> None:
     """Carry bytes from one connection to another until it ends, while the gate is open."""
     with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            if gate is not None:
-                gate.wait()
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
+        try:
+            while data := source.recv(65536):
+                if gate is not None:
+                    gate.wait()
+                target.sendall(data)
+        finally:
+            # After a reset too, which would turn into silence.
+            target.shutdown(socket.SHUT_WR)
 
 
 def carry(visitor: socket.socket, port: int, gate: threading.Event | None = None) -> None:

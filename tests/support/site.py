@@ -1,7 +1,9 @@
 """A Django site for real application servers, configured by the environment. Each request writes and says where it ran.
 
 SITE_DATABASES: DATABASES as JSON.
-SITE_AT_IMPORT: "query" to use the database before the server forks, and keep the connection.
+SITE_AT_IMPORT: "query" to use the database before the server forks, and keep the connection; "query in a thread" for
+greenlets, which would share the wrapper of the thread that imports the site, and Django refuses that.
+SITE_DRIVER: "psycopg2" to use that one though psycopg 3 is installed too; with SITE_GREEN it waits as greenlets do.
 """
 
 from __future__ import annotations
@@ -9,7 +11,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from typing import Any
+
+if os.environ.get("SITE_DRIVER") == "psycopg2":
+    # Django takes psycopg 3 if it can be imported.
+    sys.modules["psycopg"] = None  # type: ignore[assignment]
+    if os.environ.get("SITE_GREEN"):
+        from psycogreen.gevent import patch_psycopg
+
+        patch_psycopg()
 
 import django
 from django.conf import settings
@@ -19,10 +30,10 @@ from django.http import HttpRequest, JsonResponse
 from django.urls import path
 
 
-def ask() -> dict[str, Any]:
-    from django.db import connection
+def ask(alias: str = "default") -> dict[str, Any]:
+    from django.db import connections
 
-    with connection.cursor() as cursor:
+    with connections[alias].cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         (backend,) = cursor.fetchone()
         cursor.execute("SELECT 1")
@@ -30,8 +41,8 @@ def ask() -> dict[str, Any]:
     return {"process": os.getpid(), "backend": backend}
 
 
-def view(request: HttpRequest) -> JsonResponse:
-    return JsonResponse(ask())
+def view(request: HttpRequest, alias: str = "default") -> JsonResponse:
+    return JsonResponse(ask(alias))
 
 
 async def async_view(request: HttpRequest) -> JsonResponse:
@@ -40,7 +51,7 @@ async def async_view(request: HttpRequest) -> JsonResponse:
     return JsonResponse(await sync_to_async(ask)())
 
 
-urlpatterns = [path("", view), path("async", async_view)]
+urlpatterns = [path("", view), path("async", async_view), path("of/<alias>", view)]
 
 if not settings.configured:
     settings.configure(
@@ -60,6 +71,10 @@ if not settings.configured:
     django.setup()
     if os.environ.get("SITE_AT_IMPORT") == "query":
         ask()
+    elif os.environ.get("SITE_AT_IMPORT") == "query in a thread":
+        asking = threading.Thread(target=ask)
+        asking.start()
+        asking.join()
 
 
 wsgi = WSGIHandler()

@@ -57,7 +57,7 @@ def _problem(endpoint: Endpoint, address: str, error: Exception, timeout: float)
         return Problem("tcp.timeout", message, _timeout_hint(address), where=where)
     if number == errno.ECONNREFUSED:
         message = f"{where} refused the connection: nothing listens there"
-        return Problem("tcp.refused", message, _refused_hint(endpoint.port), where=where)
+        return Problem("tcp.refused", message, _refused_hint(endpoint), where=where)
     if number in _RESET:
         hint = "A firewall or proxy on the way cuts the connection, or the server is restarting. Try again in a minute."
         return Problem("tcp.reset", f"{where} reset the connection", hint, where=where)
@@ -87,7 +87,15 @@ def _is_public(address: str) -> bool:
         return False
 
 
-def _refused_hint(port: int) -> str:
+def _refused_hint(endpoint: Endpoint) -> str:
+    port = endpoint.port
+    if endpoint.is_local:
+        return f"Start PostgreSQL on this machine, or correct HOST and PORT: {endpoint} is where the settings lead."
+    if port in hosts.CLUSTER_PORTS:
+        return (
+            f"PORT {port} exists on elastic clusters only (7432: any node, 8432: PgBouncer on any node). If this is "
+            "one, it is stopped or restarting; other servers have 5432, and 6432 for the built-in PgBouncer."
+        )
     if port in hosts.PGBOUNCER_PORTS:
         return (
             "PgBouncer is off: set the server parameter pgbouncer.enabled to true (not offered on the Burstable tier), "
