@@ -81,6 +81,7 @@ nox.options.sessions = [
     "tests",
     "oldest",
     "servers",
+    "composition",
     "coverage",
     "django_suite",
     "benchmarks",
@@ -342,6 +343,39 @@ def servers(session: nox.Session) -> None:
         "docs/test_elastic_clusters.py",
     )
     run_tests(session, *(f"tests/{file}" for file in files))
+
+
+# Packages that others are used with
+
+PACKAGES = nox.project.load_toml(ROOT / "tests" / "packages" / "packages.toml")
+DRIVERS = {"psycopg2": (), "psycopg3": ("psycopg[binary,pool]",)}
+ROWS = ROOT / ".nox" / "composition"
+
+
+def install_packages(session: nox.Session, *requirements: str) -> None:
+    session.install(f"{built_wheel()}[demo,entra]", "Django==5.2.*", "pytest", "pytest-timeout", *requirements)
+    away_from_the_checkout(session)
+
+
+@nox.session(python="3.12")
+@nox.parametrize("package", list(PACKAGES), ids=list(PACKAGES))
+def packages(session: nox.Session, package: str) -> None:
+    """A package on Django's engine and on this one, with its own tests if it ships them; compared test by test."""
+    entry = PACKAGES[package]
+    install_packages(session, *entry["requirements"], *entry.get("suite", {}).get("requirements", ()))
+    command = ["python", "-m", "tests.packages", package, "--rows", str(ROWS), "--sources", str(ROWS / "sources")]
+    for driver in entry.get("drivers", DRIVERS):
+        if DRIVERS[driver]:
+            session.install(*DRIVERS[driver])
+        session.run(*command, *session.posargs)
+
+
+@nox.session(python="3.12")
+def composition(session: nox.Session) -> None:
+    """The packages that were broken once, without their own tests."""
+    names = [name for name, entry in PACKAGES.items() if entry.get("quick")]
+    install_packages(session, *(each for name in names for each in PACKAGES[name]["requirements"]))
+    session.run("python", "-m", "tests.packages", *names)
 
 
 @nox.session

@@ -13,8 +13,12 @@ from health_check.exceptions import ServiceUnavailable
 
 from azpg_backend.connect import roles
 from azpg_backend.diagnosis import application
+from azpg_backend.diagnosis.bounded import Late, Task
 from azpg_backend.errors import explain
 from azpg_backend.errors.codes import STEP_CODES
+
+# Seconds. Short enough for one attempt, or for none while the server is known to be down and no look at it is due.
+_ONE_LOOK = 0.001
 
 
 @dataclasses.dataclass
@@ -25,7 +29,7 @@ class Database(HealthCheck):  # type: ignore[misc]
     is told at once. What it says holds no host, user or database name, so it may be public.
 
     alias: of DATABASES.
-    seconds: to wait for a server that is silent.
+    seconds: after which a silent server, name server or source of tokens is told, however many hosts there are.
     """
 
     alias: str = "default"
@@ -43,22 +47,28 @@ class Database(HealthCheck):  # type: ignore[misc]
 
     def _met(self, wrapper: Any) -> str | None:
         """Return the code of what keeps the application from using the database."""
-        own: Any = None
         try:
             plan = wrapper.plan()
             plan.raise_errors()
-            own = application.copy_of(wrapper, plan, self.seconds, pooled=False)
-            with own.cursor() as cursor:
-                cursor.execute("SELECT 1")
-            if roles.in_recovery(plan, own.connection):
-                return "session.read_only"
+            own = application.copy_of(wrapper, plan, self.seconds, pooled=False, retry_seconds=_ONE_LOOK)
+            try:
+                found: str | None = Task(lambda: _tried(own), "azpg-health-check").result(self.seconds)
+            except Late:
+                return "login.timeout" if own.connection is None else "session.timeout"
             full = application.exhausted(wrapper)
-            return full.code if full else None
+            return full.code if full and not found else found
         except ImproperlyConfigured:
             return "settings.invalid"
         except Error as error:
             problem = explain.of_driver(error, explain.secrets_of(wrapper.settings_dict)).problem
             return problem.code if problem else "session.failed"
-        finally:
-            if own is not None:
-                own.close()
+
+
+def _tried(own: Any) -> str | None:
+    """Ask the server once, over a connection that nobody else uses; it is closed even if nobody waits any more."""
+    try:
+        with own.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        return "session.read_only" if roles.in_recovery(own.plan(), own.connection) else None
+    finally:
+        own.close()

@@ -6,6 +6,7 @@ A token is good for about an hour, so ask again for each connection. A psycopg p
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,13 @@ def arguments(alias: str = DEFAULT_DB_ALIAS) -> dict[str, Any]:
 
 
 def name_for(plan: Plan) -> dict[str, str]:
-    """Return what the server calls this process, unless application_name, PGAPPNAME or a service says otherwise."""
+    """Return what the server calls this process, unless application_name, PGAPPNAME or a service says otherwise.
+
+    libpq takes a service's fallback only where it is given none.
+    """
+    service = str(plan.params.get("service") or os.environ.get("PGSERVICE") or "")
+    if service and "fallback_application_name" in libpq.service_values(service, os.environ):
+        return {}
     pooled = any(each.port in hosts.PGBOUNCER_PORTS for each in plan.endpoints)
     return {"fallback_application_name": name.application_name(pooled=pooled)}
 

@@ -99,13 +99,33 @@ def test_the_user_comes_first(
     assert shown(connect(settings_for(server, options))) == expected
 
 
+@pytest.mark.parametrize("keyword", ["application_name", "fallback_application_name"])
+@pytest.mark.parametrize("by_variable", [False, True])
 def test_a_service_comes_first(
+    server: LocalPostgres,
+    settings_for: SettingsFor,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    keyword: str,
+    by_variable: bool,
+) -> None:
+    file = tmp_path / "services"
+    file.write_text(f"[shop]\n{keyword}=from the service\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(file))
+    if by_variable:
+        monkeypatch.setenv("PGSERVICE", "shop")
+    options = {} if by_variable else {"service": "shop"}
+    assert shown(connect(settings_for(server, options))) == "from the service"
+
+
+def test_a_service_without_a_name_leaves_the_process_its_own(
     server: LocalPostgres, settings_for: SettingsFor, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "services"
-    file.write_text("[shop]\napplication_name=from the service\n")
+    file.write_text("[shop]\nconnect_timeout=9\n")
     monkeypatch.setenv("PGSERVICEFILE", str(file))
-    assert shown(connect(settings_for(server, {"service": "shop"}))) == "from the service"
+    assert shown(connect(settings_for(server, {"service": "shop"}))) == application_name()
 
 
 def test_a_forked_child_has_its_own(server: LocalPostgres, settings_for: SettingsFor, connect: Connect) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -388,14 +389,18 @@ NEVER_RESOLVED = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_ctrl_c_prints_what_is_known(tmp_path: Path, form: str) -> None:
-    with program(tmp_path, NEVER_RESOLVED, "--offline", "--timeout", "60", "--format", form) as running:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_prints_what_is_known(tmp_path: Path, form: str, number: signal.Signals, status: int) -> None:
+    written = tmp_path / "report.json"
+    arguments = ("--offline", "--timeout", "60", "--format", "json", "--output", str(written), "--format", form)
+    with program(tmp_path, NEVER_RESOLVED, *arguments) as running:
         assert running.stderr is not None
         assert running.stderr.readline() == b"waiting\n"
-        running.send_signal(signal.SIGINT)
+        running.send_signal(number)
         out, err = (each.decode() for each in running.communicate(timeout=60))
-    assert running.returncode == 130
+    assert running.returncode == status
     assert "Traceback" not in err
+    assert json.loads(written.read_text())["interrupted"] is True
     if form == "json":
         report = json.loads(out)
         assert (report["interrupted"], report["ok"]) == (True, False)
@@ -406,6 +411,40 @@ def test_ctrl_c_prints_what_is_known(tmp_path: Path, form: str) -> None:
         assert re.search(r"^  ca +ok +7 roots", out, re.MULTILINE), out
         assert "not reached" in out
         assert "Interrupted" in out
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
+    slow = (
+        "from azpg_backend.diagnosis import formats\n"
+        "def render(*a):\n"
+        "    sys.stderr.write('rendering\\n')\n"
+        "    sys.stderr.flush()\n"
+        "    time.sleep(600)\n"
+        "formats.render = render\n"
+    )
+    written = tmp_path / "report.json"
+    arguments = ("--offline", "--timeout", "60", "--format", "json", "--output", str(written))
+    with program(tmp_path, NEVER_RESOLVED + slow, *arguments) as running:
+        assert running.stderr is not None
+        for line in (b"waiting\n", b"rendering\n"):
+            assert running.stderr.readline() == line
+            running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert b"Traceback" not in err
+    assert not written.exists()
+
+
+def test_a_handler_of_ones_own_stays(databases: Databases, good: dict[str, Any]) -> None:
+    databases(default=good)
+    for handler in (signal.SIG_IGN, signal.SIG_DFL, lambda *_: None):
+        before = signal.signal(signal.SIGTERM, handler)
+        try:
+            azpg_check("--offline", "--only", "settings")
+            assert signal.getsignal(signal.SIGTERM) is handler
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.slow
@@ -559,6 +598,30 @@ def test_more_arguments_that_are_refused(tmp_path: Path, arguments: list[str], p
     assert not Path("~").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--only", "tcp.ok"], "neither a step nor a code"),
+        (["--only", "certificates"], "Did you mean certificate?"),
+        (["--ignore", "tls.timeuot"], "Did you mean tls.timeout?"),
+        (["defualt"], "Did you mean default?"),
+        (["--only", "tls", "--ignore", "tls"], "leaves nothing that counts"),
+        (["--ignore", *STEPS], "leaves nothing that counts"),
+        (["--only", "certificate.will_break"], "needs --forecast"),
+        (["--azure", "--only", "tcp"], "add it to --only"),
+        (["--list-codes", "--azure"], "leave out --azure"),
+        (["--format", "json", "--output", "-"], "for standard output leave out --output"),
+        (["--format", "json", "--output", "nowhere/"], "is a folder"),
+        (["--ca-file", "a.pem", "--format", "json", "--output", "./a.pem"], "is the file of --ca-file"),
+    ],
+)
+def test_what_can_not_be_meant(databases: Databases, good: dict[str, Any], arguments: list[str], part: str) -> None:
+    databases(default=good)
+    with pytest.raises(CommandError, match=re.escape(part)) as caught:
+        azpg_check("--timeout", "1", *arguments)
+    assert caught.value.returncode == 2
+
+
 @pytest.mark.slow
 def test_waiting_until_the_server_is_there(
     databases: Databases, own_server: LocalPostgres, settings_for: SettingsFor
@@ -573,6 +636,26 @@ def test_waiting_until_the_server_is_there(
     status, text = azpg_check("--offline", "--wait", "60")
     assert status == 0
     assert text.count("settings  ") == 1
+
+
+def test_a_late_round_waits_no_longer_than_the_whole(
+    databases: Databases, good: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from azpg_backend.management.commands import azpg_check as command
+
+    class Noted(command.Diagnosis):
+        def __init__(self, wrappers: Any, roots: Any, timeout: float, *others: Any) -> None:
+            timeouts.append(timeout)
+            super().__init__(wrappers, roots, timeout, *others)
+
+    timeouts: list[float] = []
+    monkeypatch.setattr(command, "Diagnosis", Noted)
+    databases(default={**good, "PORT": servers.closed_port()})
+    assert azpg_check("--offline", "--wait", "2", "--timeout", "30", "--only", "tcp")[0] == 1
+    first, *later = timeouts
+    assert first == 30
+    assert later
+    assert all(1 <= each <= 2 for each in later)
 
 
 def test_nobody_waits_for_settings(databases: Databases, good: dict[str, Any]) -> None:
@@ -599,3 +682,51 @@ def test_an_output_that_takes_nothing(form: str, output: str) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("CommandError: The report can't be written: ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize(
+    ("arguments", "output", "status"),
+    [
+        ("--only settings", "| true", 0),
+        ("--only tcp --verbosity 0", "| head -c 1", 1),
+        ("--only settings", ">&-", 0),
+        ("--only settings", "> /dev/full", 2),
+        ("--only tcp --format junit", "> /dev/full", 2),
+    ],
+)
+def test_files_are_written_whatever_becomes_of_the_output(
+    tmp_path: Path, arguments: str, output: str, status: int
+) -> None:
+    """The exit status of a report that nobody reads to its end is that of the check."""
+    written = tmp_path / "report.json"
+    command = f"'{sys.executable}' manage.py azpg_check --offline --format json --output '{written}' {arguments}"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} {output}"],
+        cwd=Path(__file__).parent.parent,
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "demo_project.settings",
+            **LOCALHOST,
+            "AZURE_POSTGRESQL_PORT": str(servers.closed_port()),
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert json.loads(written.read_text())["databases"][0]["alias"] == "default"
+    full = "CommandError: The report can't be written: No space left on device.\n"
+    assert (done.returncode, done.stderr) == (status, full if status == 2 else "")
+
+
+def test_a_pipe_of_a_caller_is_not_the_process_own(databases: Databases, good: dict[str, Any]) -> None:
+    databases(default=good)
+    before = os.fstat(1)
+    reading, writing = os.pipe()
+    os.close(reading)
+    with contextlib.suppress(OSError), open(writing, "w") as broken:
+        call_command("azpg_check", "--offline", "--only", "settings", stdout=broken)
+    assert os.path.samestat(os.fstat(1), before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -127,7 +128,14 @@ def virtual_endpoints(azure: Any, server: Server) -> tuple[str, ...]:
 
 def _events(azure: Any, server: Server) -> tuple[Event, ...]:
     models = _items(azure, server, "maintenance_events", "list")
-    return tuple(Event(_text(each.properties.status), each.properties.start_time) for each in models)
+    return tuple(Event(_text(each.properties.status), _moment(each.properties.start_time)) for each in models)
+
+
+def _moment(value: Any) -> datetime.datetime | None:
+    """Return a time as UTC; None if the client could not read it, and hands over what Azure sent."""
+    if not isinstance(value, datetime.datetime):
+        return None
+    return value if value.tzinfo else value.replace(tzinfo=datetime.timezone.utc)
 
 
 def _links(azure: Any, server: Server) -> tuple[str, ...]:

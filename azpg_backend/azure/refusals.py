@@ -54,6 +54,15 @@ def not_found(host: str, searched: int) -> Problem:
     return _warning("azure.not_found", message, hint)
 
 
+def another_server(host: str, found: str) -> Problem:
+    message = f"OPTIONS['azpg']['resource_id'] is that of {found}, and HOST is {host}"
+    hint = (
+        "Correct one of them, or remove resource_id: az postgres flexible-server list --query "
+        f"\"[?fullyQualifiedDomainName=='{host}'].id\" --output tsv"
+    )
+    return _warning("azure.not_found", message, hint)
+
+
 def of(error: Exception, doing: str, action: str, secrets: list[str]) -> Problem:
     """Explain an error of Azure's client.
 

@@ -88,6 +88,8 @@ def outage_began(plan: Plan, outage: Outage, failure: Failure) -> None:
 
 
 def outage_ended(plan: Plan, seconds: float) -> None:
+    if not plan.options.connect_retry_seconds:
+        return
     log.tell(
         names.OUTAGE_ENDED,
         "%s: the server is back after %.1f s",
@@ -130,7 +132,12 @@ def pool_timed_out(plan: Plan, seconds: float, waiting: int) -> None:
 
 
 def _figures_of(alias: Attributes, pool: Any) -> Iterable[Figure]:
+    # A pool that is closed, or was made and never opened, would count the connections that it means to have.
+    if pool.closed:
+        return []
     stats = pool.get_stats()
+    # Those that broke in use come back; psycopg_pool counts as lost only what its own check finds.
+    lost = stats.get("connections_lost", 0) + stats.get("returns_bad", 0)
     idle = stats.get("pool_available", 0)
     return [
         Figure(names.POOL_COUNT, idle, {**alias, names.STATE: "idle"}),
@@ -138,7 +145,7 @@ def _figures_of(alias: Attributes, pool: Any) -> Iterable[Figure]:
         Figure(names.POOL_MAX, stats.get("pool_max", 0), alias),
         Figure(names.POOL_MIN, stats.get("pool_min", 0), alias),
         Figure(names.POOL_PENDING, stats.get("requests_waiting", 0), alias),
-        Figure(names.POOL_LOST, stats.get("connections_lost", 0), alias),
+        Figure(names.POOL_LOST, lost, alias),
     ]
 
 

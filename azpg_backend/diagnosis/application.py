@@ -19,19 +19,21 @@ if TYPE_CHECKING:
 _SHORTEST = 2
 
 
-def copy_of(wrapper: DatabaseWrapper, plan: Plan, timeout: float, *, pooled: bool = True) -> DatabaseWrapper:
+def copy_of(
+    wrapper: DatabaseWrapper, plan: Plan, timeout: float, *, pooled: bool = True, retry_seconds: float = 0
+) -> DatabaseWrapper:
     """Return a wrapper with the same settings that shares neither pool nor connection with the application.
 
-    Only its patience differs: it does not retry, and it gives up after the step's seconds if the application would not
-    have done so by then.
+    Only its patience differs: it gives up after the step's seconds if the application would not have done so by then.
     pooled: False for a connection without the pool that the settings ask for.
+    retry_seconds: connect_retry_seconds; with 0 it also connects where the server is known to be down.
     """
     options = dict(_options(wrapper))
     own = deadline.seconds_of(plan.params)
     options["connect_timeout"] = max(_SHORTEST, min(own or int(timeout), int(timeout)))
     azpg = options.get("azpg") or {}
     if isinstance(azpg, Mapping):
-        options["azpg"] = {**azpg, "connect_retry_seconds": 0}
+        options["azpg"] = {**azpg, "connect_retry_seconds": retry_seconds}
     if not pooled:
         options["pool"] = False
     elif pool := options.get("pool"):

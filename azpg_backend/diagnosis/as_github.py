@@ -30,7 +30,7 @@ def _troubled(report: DatabaseReport) -> Iterator[StepResult]:
 
 def _annotation(report: DatabaseReport, step: StepResult, kind: str) -> str:
     lines = [f"{step.message}", step.hint or "", f"See {address_of(step.code)}"]
-    return _command(kind, f"{report.alias}: {step.code}", "\n".join(filter(None, lines)))
+    return _command(kind, f"{printable(report.alias)}: {step.code}", "\n".join(filter(None, lines)))
 
 
 def _summary(outcome: Outcome) -> str:

@@ -6,10 +6,16 @@ behind: it keeps neither the command nor the interpreter from ending.
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from azpg_backend.process.memory import Kept
+
+# Seconds for which a thread waits for another task.
+_PATIENCE = 1.0
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,29 +40,86 @@ class Deadline:
 
 
 class Task(Generic[R]):
-    """A function that runs in its own daemon thread."""
+    """A function that runs in a daemon thread of its own.
+
+    name: of the thread, as long as the function runs.
+    """
 
     def __init__(self, function: Callable[[], R], name: str) -> None:
         self._function = function
+        self._name = name
         self._result: R
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        self._running = threading.Lock()
+        self._running.acquire()
+        _threads.get().give(self)
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        threading.current_thread().name = self._name
         try:
             self._result = self._function()
         except BaseException as error:  # noqa: BLE001 (handed to the thread that waits)
             self._error = error
+        # A result may be kept for long; what it was made from need not.
+        del self._function
+
+    def end(self) -> None:
+        """Let those that wait for it have the result."""
+        self._running.release()
 
     def result(self, seconds: float) -> R:
         """Return what the function returns, or raise what it raises. Raises Late after so many seconds."""
-        self._thread.join(seconds)
-        if self._thread.is_alive():
+        if not self._running.acquire(timeout=max(0.0, seconds)):
             raise Late
+        self._running.release()
         if self._error is not None:
             raise self._error
         return self._result
+
+
+class _Threads:
+    """The threads that run tasks. One that has ended its task is there for the next: a fleet has ten thousand.
+
+    One that is left behind by whoever waited for it comes back when it ends, and one without a task leaves soon.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[queue.SimpleQueue[Task[Any]]] = []
+
+    def give(self, task: Task[Any]) -> None:
+        """Run a task at once."""
+        with self._lock:
+            if self._idle:
+                self._idle.pop().put(task)
+                return
+        own: queue.SimpleQueue[Task[Any]] = queue.SimpleQueue()
+        own.put(task)
+        threading.Thread(target=self._work, args=(own,), daemon=True).start()
+
+    def _work(self, own: queue.SimpleQueue[Task[Any]]) -> None:
+        while task := self._next(own):
+            task.run()
+            threading.current_thread().name = "azpg-check-idle"
+            with self._lock:
+                self._idle.append(own)
+            # Idle first: whoever waited most likely has the next task.
+            task.end()
+            del task
+
+    def _next(self, own: queue.SimpleQueue[Task[Any]]) -> Task[Any] | None:
+        try:
+            return own.get(timeout=_PATIENCE)
+        except queue.Empty:
+            with self._lock:
+                if own in self._idle:
+                    self._idle.remove(own)
+                    return None
+            # It was taken at this very moment.
+            return own.get()
+
+
+_threads = Kept(_Threads)
 
 
 def side_by_side(function: Callable[[T], R], items: Iterable[T], seconds: float) -> list[R | Exception]:

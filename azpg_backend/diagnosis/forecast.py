@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from OpenSSL import crypto
 
 from azpg_backend.diagnosis.host_names import common_name
@@ -189,7 +189,8 @@ class _Future:
         issuers = [each for each in (*self.chain[1:], *trusted) if each.subject == leaf.issuer]
         if not issuers:
             return _Refusal("the server does not send its issuer's certificate")
-        return _verified_above(issuers[0], self.chain[1:], trusted, moment)
+        issuer = next((each for each in issuers if _has_signed(each, leaf)), issuers[0])
+        return _verified_above(issuer, self.chain[1:], trusted, moment)
 
 
 def _after(certificate: x509.Certificate) -> datetime.datetime:
@@ -204,6 +205,15 @@ def _same(one: x509.Certificate, other: x509.Certificate) -> bool:
     except (ValueError, UnsupportedAlgorithm):
         # A kind of key that the library doesn't know: nothing else in the file has it then.
         return one == other
+
+
+def _has_signed(authority: x509.Certificate, leaf: x509.Certificate) -> bool:
+    """Whether an authority signed a certificate; False as well for a kind of key that the library doesn't know."""
+    try:
+        leaf.verify_directly_issued_by(authority)
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def _midnight(day: datetime.date) -> datetime.datetime:

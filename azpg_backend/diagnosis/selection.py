@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from azpg_backend.diagnosis.report import Status, StepResult, from_problems, skipped
-from azpg_backend.errors.codes import ALL_STEPS, STEP_CODES
+from azpg_backend.errors.codes import ALL_STEPS, AZURE, STEP_CODES
 
 _TROUBLE = {Status.WARN, Status.FAIL}
 
@@ -37,6 +37,11 @@ class Selection:
         return max(
             (number for number, step in enumerate(ALL_STEPS) if self._wants_step(step)), default=len(ALL_STEPS) - 1
         )
+
+    @property
+    def counting(self) -> list[str]:
+        """The codes that count."""
+        return [code for code in STEP_CODES if self._counts(code) and (self.azure or not code.startswith(f"{AZURE}."))]
 
     def judged(self, results: Sequence[StepResult]) -> tuple[StepResult, ...]:
         """Return the results with what does not count turned into a skip."""

@@ -59,8 +59,10 @@ def printable(text: str, limit: int = 500) -> str:
     direction of the text (Unicode categories Cc, Cf, Co, Cs, Zl and Zp are written as escapes).
     """
     line = " ".join(text.split())
-    shown = "".join(each if _is_plain(each) else each.encode("unicode_escape").decode("ascii") for each in line)
-    return shown if len(shown) <= limit else shown[: limit - 3] + "..."
+    # What Python calls printable has none of them, which it can tell of a whole line at once.
+    if not line.isprintable():
+        line = "".join(each if _is_plain(each) else each.encode("unicode_escape").decode("ascii") for each in line)
+    return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
 def _is_plain(character: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.core.management.base import CommandParser
@@ -69,27 +69,38 @@ class _Path(argparse.Action):
         setattr(namespace, self.dest, [*asked[:-1], Output(asked[-1].format, str(values))])
 
 
-def asked_for(given: str | Sequence[Output] | None) -> list[Output]:
+def is_files_only(given: str | Sequence[Output] | None) -> bool:
+    """Whether nothing that --format and --output left needs a standard output."""
+    return bool(given) and not isinstance(given, str) and all(each.path for each in given or ())
+
+
+def asked_for(given: str | Sequence[Output] | None, others: Mapping[str, str | None] | None = None) -> list[Output]:
     """Return the reports to make. Raises OutputError if they can't go together, or a file can't be written.
 
     given: what --format and --output left; a program may give the name of a format.
+    others: the other files of this run, by the flags that name them; no report may replace one of them.
     """
     outputs = [Output(given)] if isinstance(given, str) else list(given or ())
     if len([each for each in outputs if not each.path]) > 1:
         raise OutputError("--format: only one report can go to standard output. Give the others an --output each.")
-    seen: set[str] = set()
+    taken = {os.path.realpath(path): flag for flag, path in (others or {}).items() if path}
     for each in outputs:
         if each.path:
             _look(each.path)
             real = os.path.realpath(each.path)
-            if real in seen:
-                raise OutputError(f"--output: {each.path} is there twice. Give each report a file.")
-            seen.add(real)
+            if flag := taken.get(real):
+                again = "is there twice" if flag == "--output" else f"is the file of {flag}"
+                raise OutputError(f"--output: {each.path} {again}. Give each report a file of its own.")
+            taken[real] = "--output"
     return outputs if any(not each.path for each in outputs) else [Output("text"), *outputs]
 
 
 def _look(path: str) -> None:
     """Refuse before the check what would fail after it. Raises OutputError."""
+    if path == "-":
+        raise OutputError("--output: for standard output leave out --output; a file of that name is ./-")
+    if path.endswith(os.sep):
+        raise OutputError(f"--output: {path} is a folder: add the name of a file")
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):

@@ -15,6 +15,15 @@ NOT_FOR_LIBPQ = frozenset(
     | {"cursor_factory", "connection_factory", "row_factory", "context", "prepare_threshold", "autocommit"}
     | {"async", "async_", "client_encoding"}
 )
+# Those that only one of the drivers takes.
+OF_ONE_DRIVER = {
+    "connection_factory": "psycopg2",
+    "async": "psycopg2",
+    "async_": "psycopg2",
+    "row_factory": "psycopg 3",
+    "context": "psycopg 3",
+    "autocommit": "psycopg 3",
+}
 # Keywords by which a second set of parameters, or libpq's oldest TLS switch, could slip past the plan.
 REFUSED = {
     "dsn": "is a whole connection string",

@@ -32,6 +32,8 @@ def host(text: str) -> Objection:
         return "is a Key Vault reference that nothing resolved", f"Set HOST to {FULL_NAME}; it is no secret."
     if texts.is_url(text):
         return "is a URL, or a part of one (not shown: it may hold a password)", _NAME_ALONE
+    if text.lower().startswith("/subscriptions/"):
+        return "is a resource id, which names the server only inside Azure", f"Set HOST to {FULL_NAME}."
     if re.fullmatch(r"@@\w+@@", text):
         return f"is {text!r}, which {_UNKNOWN}", f"Set HOST to {FULL_NAME}."
     for item in text.split(","):

@@ -114,6 +114,13 @@ def _takes(*keywords: str) -> bool:
     return True
 
 
+def driver() -> str:
+    """Return the name of the driver that Django takes."""
+    from django.db.backends.postgresql.psycopg_any import is_psycopg3
+
+    return "psycopg 3" if is_psycopg3 else "psycopg2"
+
+
 @lru_cache(maxsize=1)
 def version() -> int:
     """Return the version of the loaded driver's libpq, such as 170011 for 17.11."""

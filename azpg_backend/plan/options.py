@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -63,8 +64,9 @@ def parse(value: Any) -> Options:
         )
     for key in value:
         if not isinstance(key, str) or key not in names():
-            what = "is not an option of this backend"
-            raise InvalidOption(texts.shown_key(key), what, f"Valid keys: {texts.listed(names())}.")
+            near = difflib.get_close_matches(str(key).lower(), names(), n=1) if isinstance(key, str) else []
+            remedy = "".join(f"Did you mean {each!r}? " for each in near) + f"Valid keys: {texts.listed(names())}."
+            raise InvalidOption(texts.shown_key(key), "is not an option of this backend", remedy)
     for each in fields(Options):
         if each.name in value:
             _check(each.name, texts.settled(value[each.name]))

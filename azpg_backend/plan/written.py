@@ -55,6 +55,10 @@ def _key_problem(alias: str, key: Any, value: Any, knows: Callable[[str], bool])
     if not isinstance(key, str):
         what = f"has a key of type {type(key).__name__}, and the keys of OPTIONS are names"
         return find.invalid(Place(alias, "OPTIONS"), what, "Write the name of a libpq keyword in quotes.")
+    owner = foreign.OF_ONE_DRIVER.get(key, libpq.driver())
+    if value is not None and owner != libpq.driver():
+        what = f"is an argument of {owner}, and the driver is {libpq.driver()}"
+        return find.invalid(Place(alias, key), what, "Remove it.")
     if key in foreign.NOT_FOR_LIBPQ or _is_for_libpq(key, knows):
         return None
     shown = texts.shown_key(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,11 +107,19 @@ def _change(row: Mapping[str, Any]) -> Change:
         clouds=_texts(row, "clouds"),
         replaces=_texts(row, "replaces"),
         names=_texts(row, "names"),
-        anchors=_texts(row, "anchors"),
+        anchors=tuple(map(_sha256, _texts(row, "anchors"))),
         chain=tuple(x509.load_pem_x509_certificate(each.encode()) for each in _texts(row, "chain")),
         until=datetime.date.fromisoformat(row["until"]) if "until" in row else None,
-        root=str(row["root"]) if row["kind"] == "store" else "",
+        root=_sha256(row["root"]) if row["kind"] == "store" else "",
     )
+
+
+def _sha256(text: str) -> str:
+    """Return a fingerprint as this package writes them; openssl and browsers write colons and capitals."""
+    plain = text.replace(":", "").lower()
+    if not re.fullmatch("[0-9a-f]{64}", plain):
+        raise ValueError(f"{text!r} is no SHA-256")
+    return plain
 
 
 def _texts(row: Mapping[str, Any], key: str) -> tuple[str, ...]:

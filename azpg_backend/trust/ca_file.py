@@ -49,7 +49,7 @@ class CaFile:
     unusable: Problem | None
     data: bytes = field(default=b"", repr=False)
 
-    @property
+    @functools.cached_property
     def roots(self) -> list[x509.Certificate]:
         return [each for each in self.certificates if each.subject == each.issuer]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from io import StringIO
@@ -219,3 +220,47 @@ def test_postgresql_takes_the_sql(own_server: LocalPostgres) -> None:
     made = own_server.sql("SELECT rolname FROM pg_roles WHERE rolcanlogin AND rolname LIKE 'O%'")
     assert "O'Hara \\ x" in str(made)
     own_server.sql(second.partition("\n")[2])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize(
+    ("output", "status", "said"),
+    [
+        ("| true", 1, ""),
+        ("> /dev/full", 2, "The report can't be written: No space left on device."),
+        (">&-", 2, "The report can't be written: standard output is closed."),
+        ("> code.py", 1, ""),
+    ],
+)
+def test_an_output_that_takes_nothing_or_not_every_character(
+    tmp_path: Path, output: str, status: int, said: str
+) -> None:
+    """It prints Python and SQL, which are UTF-8 whatever the code page of a pipe."""
+    source = saved(tmp_path)
+    command = f"'{sys.executable}' -m django azpg_setup '{source}' --database d\u00fcsseldorf {output}"
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "PYTHONPATH": os.pathsep.join([str(root), *sys.path]),
+            "PYTHONIOENCODING": "cp1252",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    assert said in done.stderr
+    if output.endswith(".py"):
+        assert entry((tmp_path / "code.py").read_text("utf-8"))["NAME"] == "d\u00fcsseldorf"
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-1", "0", "x"])
+def test_a_time_that_is_none(text: str) -> None:
+    with pytest.raises(CommandError, match=re.escape("from 0.1 to 3600")):
+        azpg_setup("x", "--timeout", text)

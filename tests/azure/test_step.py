@@ -64,6 +64,42 @@ def test_a_resource_id_saves_the_search(arm: Arm, azure_step: Step, known: dict[
     assert "/subscriptions" not in {path for _, path in arm.requests}
 
 
+def test_a_resource_id_of_another_server(arm: Arm, azure_step: Step, known: dict[str, Any], network: Any) -> None:
+    """What Azure says of the one must not be said of the other."""
+    arm.set(state="Stopped")
+    suffix = ".postgres.database.azure.com"
+    step = azure_step({**known, "HOST": f"shop{suffix}"})
+    assert (step.status, step.code) == (Status.WARN, "azure.not_found")
+    assert f"is that of demo{suffix}, and HOST is shop{suffix}" in step.message
+    assert "fullyQualifiedDomainName=='shop" in (step.hint or "")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "demo.privatelink.postgres.database.azure.com",
+        "shop.writer.postgres.database.azure.com",
+        "DEMO.postgres.database.azure.com",
+        "db.example.org",
+    ],
+)
+def test_a_resource_id_beside_another_name(
+    arm: Arm, azure_step: Step, known: dict[str, Any], network: Any, host: str
+) -> None:
+    assert azure_step({**known, "HOST": host}).detail["state"] == "Ready"
+
+
+@pytest.mark.parametrize("start", [7, "soon", {}, None, "2026-13-45T00:00:00Z", "9999-12-31T23:59:59"])
+def test_maintenance_at_an_odd_time(
+    arm: Arm, azure_step: Step, known: dict[str, Any], network: Any, start: Any
+) -> None:
+    """The client hands over what it can't read."""
+    arm.lists["maintenanceEvents"] = [standin.event("PLANNED", "2026-01-01T00:00:00Z")]
+    arm.lists["maintenanceEvents"][0]["properties"]["startTime"] = start
+    step = azure_step(known)
+    assert step.detail["state"] == "Ready", step
+
+
 def test_the_search_goes_through_all_subscriptions_page_by_page(
     arm: Arm, azure_step: Step, settings: dict[str, Any], network: Any
 ) -> None:

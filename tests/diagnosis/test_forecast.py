@@ -18,10 +18,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.core.management import CommandError, call_command
 
+from azpg_backend.plan import libpq
 from azpg_backend.trust import announcements, ca_file, manifest
-from demo_project.localpg import Authority
-from demo_project.localpg.certificates import new_key
+from demo_project.localpg import Authority, azure_chain
+from demo_project.localpg.certificates import Profile, new_key
 from tests.support import servers
+from tests.support.diagnosis import step
 from tests.support.futures import FAKETIME, OWN_HOST, TODAY, Make, World, accepted, authority, change, day
 from tests.support.settings import NO_RETRY
 
@@ -203,6 +205,70 @@ def two_switches() -> World:
     return world
 
 
+@future("a root that ends hides its longer-lived cross-signature", "'Inner' in the CA file ends then", breaks=50)
+def hidden_cross_signature() -> World:
+    """OpenSSL looks into the file first, and goes no other way when what it finds there has ended."""
+    g2, inner = root("G2"), root("Inner", 50)
+    cross = g2.cross_sign(inner, authority(900))
+    issuing = below(cross)
+    return World({0: (issuing, [issuing, cross])}, {0: g2.pem + inner.pem})
+
+
+@future("a root's cross-signature ends, and the root itself is there", "nobody has announced", until=900, probes=(101,))
+def cross_signature_ends() -> World:
+    g2, inner = root("G2"), root("Inner")
+    cross = g2.cross_sign(inner, authority(100))
+    issuing = below(cross)
+    return World({0: (issuing, [issuing, cross])}, {0: inner.pem})
+
+
+@future(
+    "the issuer is in the file only, beside its root", "'Issuing' in the CA file ends then", breaks=200, probes=(9,)
+)
+def issuer_not_sent() -> World:
+    g2 = root()
+    issuing = below(g2, days=200)
+    return World({0: (issuing, [])}, {0: issuing.pem + g2.pem})
+
+
+@future("the server sends another authority of the issuer's name", "nobody has announced", until=700, probes=(101, 699))
+def namesake() -> World:
+    g2 = root()
+    issuing, other = below(g2, days=700), below(g2, days=100)
+    return World({0: (issuing, [other, issuing])}, {0: g2.pem})
+
+
+@future("the same root twice, and its namesake with another key", "in the CA file ends then", breaks=120, probes=(50,))
+def twice() -> World:
+    other, g2 = root("G2", 40), root("G2", 120)
+    issuing = below(g2)
+    return World({0: (issuing, [issuing, g2])}, {0: other.pem + g2.pem + g2.pem})
+
+
+@future("a change of the server's own cloud, in China", "kind switch", breaks=60, probes=(30,))
+def china() -> World:
+    world = to_another_root("G2")
+    world.changes[0]["clouds"] = ["AzureChinaCloud"]
+    world.host = "demo.postgres.database.chinacloudapi.cn"
+    return world
+
+
+@future("a change that has come already", "nobody has announced", until=900, probes=(1,))
+def come_already() -> World:
+    world = to_another_root("RSA 2017")
+    world.changes[0] |= {"date": str(day(-40).date())}
+    world.chains = {0: world.chains[60]}
+    return world
+
+
+@future("a root that has yet to begin stands beside the old one", "nobody has announced", until=900, probes=(39, 41))
+def root_to_come() -> World:
+    g2 = root(days=60)
+    again = Authority.root("G2", Profile(not_before=day(40), not_after=day(2000), ca=True), g2.key)
+    issuing = below(g2)
+    return World({0: (issuing, [issuing])}, {0: again.pem + g2.pem})
+
+
 def forecast_of(databases: Databases, world: World, folder: Path) -> dict[str, Any]:
     """Run the check today, and return its certificate step."""
     sent, key = world.sent(0)
@@ -288,6 +354,21 @@ def test_a_key_of_an_unknown_kind(databases: Databases, tmp_path: Path) -> None:
     assert step["detail"]["forecast"]["verdict"] == "keeps", step
 
 
+@pytest.mark.parametrize(("arguments", "said"), [((), ""), (("--forecast",), ", so there is no forecast")])
+def test_the_systems_roots_have_no_forecast(databases: Databases, arguments: tuple[str, ...], said: str) -> None:
+    """Nobody but the driver's OpenSSL can look into them, and silence would read as a good forecast."""
+    if libpq.version() < 160000:
+        pytest.skip("sslrootcert=system is new in libpq 16")
+    chain = azure_chain(OWN_HOST)
+    with servers.listening(servers.TLSServer(chain.server_pem, chain.key_pem)) as port:
+        options = {"hostaddr": "127.0.0.1", "sslrootcert": "system", "azpg": NO_RETRY}
+        settings = {"NAME": "app", "USER": "app", "PASSWORD": "x", "HOST": OWN_HOST, "PORT": port, "OPTIONS": options}
+        databases(default={"ENGINE": "azpg_backend", **settings})
+        found = step("certificate", "--timeout", "5", *arguments)
+    assert found["status"] == "skip"
+    assert found["message"].endswith(f"knows these roots{said}")
+
+
 # The list
 
 
@@ -317,6 +398,19 @@ def test_its_age_is_said_aloud() -> None:
     assert "0 days" in known.age(known.as_of.replace(year=2000))
 
 
+def listed(*changes: dict[str, Any]) -> str:
+    return json.dumps({"version": 1, "as_of": "2026-01-01", "changes": changes})
+
+
+def test_a_fingerprint_as_openssl_writes_it(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    digest = ca_file.sha256(root().certificate)
+    spelled = ":".join(digest[at : at + 2] for at in range(0, 64, 2)).upper()
+    path.write_text(listed(change("switch", 9, anchors=[spelled]), change("store", 10, root=spelled)))
+    first, second = announcements.read(str(path)).changes
+    assert (first.anchors, second.root) == ((digest,), digest)
+
+
 @pytest.mark.parametrize(
     ("text", "part"),
     [
@@ -330,6 +424,10 @@ def test_its_age_is_said_aloud() -> None:
         ('{"version": 1, "as_of": "2026-01-01", "changes": [{"kind": "rumour"}]}', "there is no kind 'rumour'"),
         ('{"version": 1, "as_of": "2026-01-01", "changes": [{"kind": "switch"}]}', "a switch needs anchors or a chain"),
         ('{"version": 1, "as_of": "2026-01-01", "changes": {"a": 1}}', "no list of announced changes"),
+        (listed(change("switch", 9, anchors=["cb3ccb"])), "'cb3ccb' is no SHA-256"),
+        (listed(change("store", 9, root="DigiCert Global Root G2")), "'DigiCert Global Root G2' is no SHA-256"),
+        (listed(change("store", 9, root=None)), "no list of announced changes"),
+        (listed(change("switch", 9, chain=["-----BEGIN"])), "no list of announced changes"),
     ],
 )
 def test_a_list_that_is_none(databases: Databases, tmp_path: Path, text: str | None, part: str) -> None:

@@ -10,7 +10,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from azpg_backend.diagnosis import formats
 from azpg_backend.diagnosis.outcome import Outcome
 from azpg_backend.diagnosis.report import STEPS, DatabaseReport, Status, failed, passed, skipped
+from azpg_backend.errors.redact import printable
 from demo_project.localpg import LocalPostgres
 from tests.support.settings import SettingsFor
 
@@ -146,7 +147,9 @@ def test_github_annotations() -> None:
     assert [found[1] for found in parts if found] == ["error", "warning", "notice"]
     first = parts[0]
     assert first is not None
-    assert unescaped(first[2]) == f"{HOSTILE}: ca.file_invalid"
+    assert unescaped(first[2]) == f"{printable(HOSTILE)}: ca.file_invalid"
+    # A log of GitHub's takes colours from it.
+    assert all(line.isprintable() for line in lines)
     assert "docs/codes.md#cafile_invalid" in first[3]
 
 
@@ -176,6 +179,22 @@ def test_one_on_standard_output(mixed: None, tmp_path: Path) -> None:
     status, text = command("--format", "junit", "--output", str(path), "--format", "json")
     assert json.loads(text)["version"] == 1
     assert junitparser.JUnitXml.fromfile(str(path)).failures == 1
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+@pytest.mark.parametrize("form", sorted({*formats.RENDERERS} - {"text"}))
+def test_a_report_for_machines_is_utf_8_in_a_pipe(databases: Databases, form: str, encoding: str) -> None:
+    """Windows gives a pipe its code page, and an XML or Prometheus document in that can't be read."""
+    alias = "d\u00fcsseldorf \u6771\u4eac"
+    databases(default={"ENGINE": "azpg_backend"}, **{alias: {"ENGINE": "azpg_backend", "HOST": "nowhere.invalid"}})
+    raw = BytesIO()
+    output = TextIOWrapper(raw, encoding=encoding)
+    with pytest.raises(SystemExit):
+        call_command("azpg_check", alias, "--offline", "--format", form, "--only", "settings", "dns", stdout=output)
+    text = raw.getvalue().decode("utf-8")
+    assert alias in (json.loads(text)["databases"][0]["alias"] if form == "json" else text)
+    if form == "junit":
+        assert [each.name for each in junitparser.JUnitXml.fromstring(raw.getvalue())] == [alias]
 
 
 def test_a_report_replaces_the_one_before(mixed: None, tmp_path: Path) -> None:

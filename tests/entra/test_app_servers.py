@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reas
 def test_workers_go_on_with_the_token_and_not_with_its_thread(
     azure: Gateway, entra_settings: EntraSettings, tmp_path: Path, name: str
 ) -> None:
-    settings = {**entra_settings(azure.port), "CONN_MAX_AGE": 0}
+    settings = {**entra_settings(azure.port, connect_timeout=120), "CONN_MAX_AGE": 0}
     with serving(name, {"default": settings}, tmp_path, SITE_AT_IMPORT="query") as site:
         answers, errors = site.many(24, threads=6)
         assert (len(answers), errors) == (24, []), site.log[-3000:]
@@ -32,7 +32,7 @@ def test_greenlets_share_one_token(azure: Gateway, entra_settings: EntraSettings
     """The thread that fetches it is a greenlet too."""
     pytest.importorskip("gevent")
     pytest.importorskip("psycogreen" if driver == "psycopg2" else driver)
-    settings = {**entra_settings(azure.port), "CONN_MAX_AGE": 0}
+    settings = {**entra_settings(azure.port, connect_timeout=120), "CONN_MAX_AGE": 0}
     with serving("gevent", {"default": settings}, tmp_path, SITE_DRIVER=driver, SITE_GREEN="1") as site:
         answers, errors = site.many(24, threads=6)
         assert (len(answers), errors) == (24, []), site.log[-3000:]

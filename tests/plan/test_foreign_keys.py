@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from azpg_backend.plan import foreign, libpq
 from tests.support.plans import ids, only, planned
 
 
@@ -52,6 +53,25 @@ def test_the_remedy_works(key: str, value: Any, part: str) -> None:
     assert f"DATABASES['default']['OPTIONS'][{key!r}]" in only(plan)
     assert part in only(plan)
     assert "x1y2" not in only(plan)
+
+
+@pytest.mark.parametrize("key", sorted(foreign.OF_ONE_DRIVER))
+def test_an_argument_of_the_other_driver(key: str) -> None:
+    plan = planned({key: 1})
+    if foreign.OF_ONE_DRIVER[key] == libpq.driver():
+        assert plan.problems == ()
+    else:
+        assert ids(plan) == ["azpg.E002"]
+        assert f"the driver is {libpq.driver()}" in only(plan)
+    assert planned({key: None}).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"), [("Auth", "auth"), ("connect_retry_second", "connect_retry_seconds"), ("creds", ""), (5, "")]
+)
+def test_the_option_of_azpg_that_was_meant(key: Any, meant: str) -> None:
+    assert ("Did you mean" in only(planned({"azpg": {key: 5}}))) == bool(meant)
+    assert f"{meant!r}? Valid keys: 'auth'" in only(planned({"azpg": {key: 5}})) or not meant
 
 
 def test_what_the_remedy_says_is_accepted() -> None:

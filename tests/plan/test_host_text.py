@@ -39,6 +39,8 @@ from tests.support.plans import HOST, ids, only, planned
         ("${DB_HOST}", ["'${DB_HOST}'", "a placeholder that nothing replaced"]),
         ("<server>.postgres.database.azure.com", ["a placeholder"]),
         ("@Microsoft.KeyVault(VaultName=v;SecretName=h)", ["a Key Vault reference"]),
+        ("/subscriptions/0/resourceGroups/g/providers/x/flexibleServers/demo", ["a resource id"]),
+        ("/Subscriptions/0", ["a resource id"]),
         ("my\u2013server.postgres.database.azure.com", ["U+2013"]),
         (f"a..{HOST}", ["an empty or a too long part"]),
         ("a" * 64 + f".{HOST}", ["an empty or a too long part"]),

@@ -11,15 +11,15 @@ import contextlib
 import json
 import re
 import ssl
-import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
+from tests.support import web
 from tests.support.standins import Issuer
+from tests.support.web import Reply, Request
 
 SUBSCRIPTION = "aaaaaaaa-0000-4000-8000-000000000001"
 GROUP = "shop"
@@ -252,40 +252,12 @@ def private_endpoint(status: str) -> dict[str, Any]:
 def serving(arm: Arm, context: ssl.SSLContext) -> Iterator[Arm]:
     """Serve the API as https://localhost."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(request: Request) -> Reply:
+        found = arm.answer(request.method, request.target, request.headers.get("Authorization", ""))
+        return Reply(found.status, found.text, {name.replace("_", "-"): value for name, value in found.headers.items()})
 
-        def do_GET(self) -> None:
-            self.say(arm.answer(self.command, self.path, self.headers.get("Authorization", "")))
-
-        do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
-
-        def say(self, answer: Answer) -> None:
-            with contextlib.suppress(OSError):
-                self.send_response(answer.status)
-                for name, value in {"Content-Type": "application/json", **answer.headers}.items():
-                    self.send_header(name.replace("_", "-"), value)
-                self.send_header("Content-Length", str(len(answer.text.encode())))
-                self.end_headers()
-                self.wfile.write(answer.text.encode())
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            pass
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        arm.url = f"https://localhost:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
+    with web.serving(answer, context) as arm.url:
         yield arm
-        server.shutdown()
-        thread.join()
 
 
 def soon(hours: float) -> str:

@@ -65,6 +65,19 @@ _ENVIRONMENT = "tests/from_environment/test_document.py::test_an_example"
 _LOCAL = "tests/from_environment/test_local_development.py::"
 _START = "tests/docs/test_start.py::test_from_an_empty_folder_to_the_first_migrate"
 _OUTPUT = "tests/docs/test_outputs.py::test_a_page_shows_what_the_demo_prints"
+# Sessions of their own run these: nox -s packages.
+_RECIPES = (
+    ("An engine that is hard-wired to Django's", "django_pg_zero_downtime_migrations.py::test_columns_and_an_index"),
+    ("django-prometheus", "django_prometheus.py::test_counters"),
+    ("django-db-connection-pool", "django_db_connection_pool.py::test_a_token"),
+    ("django-db-geventpool", "django_db_geventpool.py::test_a_token"),
+    ("django-dbbackup", "django_dbbackup.py::test_recipe_with_a_token"),
+    ("django-extensions", "django_extensions.py::test_reset_db"),
+    ("procrastinate", "procrastinate.py::test_recipe_with_a_token"),
+    ("channels-postgres", "channels_postgres.py::test_recipe"),
+    ("psycopg-pool", "psycopg_pool.py::test_pool"),
+    ("sqlalchemy", "sqlalchemy.py::test_recipe"),
+)
 _TOLD = "tests/telemetry/test_document.py::"
 _IDENTITIES = (
     "User-assigned managed identity",
@@ -114,6 +127,7 @@ RUNS = (
     Run("docs/start.md", "4. Point Django at it", "*", _START),
     Run("docs/start.md", "5. Check, then migrate", "sh", _START),
     Run("docs/elastic-clusters.md", "Tenants", "python", "tests/docs/test_elastic_clusters.py::test_tenants"),
+    *(Run("docs/composition.md", heading, "*", f"tests/packages/{by}") for heading, by in _RECIPES),
     Run("docs/observability.md", "Log records", "python", _TOLD + "test_the_logging_configuration"),
     Run("docs/observability.md", "Metrics", "python", _TOLD + "test_metrics_need_nothing_but_a_provider"),
     Run("docs/observability.md", "Health check", "python", _TOLD + "test_the_health_check_is_served"),

@@ -109,7 +109,7 @@ def django_admin(words: Sequence[str]) -> None:
 def nox(words: Sequence[str]) -> None:
     sessions = re.findall(r"^@nox\.session.*\n(?:@.*\n)*def (\w+)", (ROOT / "noxfile.py").read_text("utf-8"), re.M)
     flag, *named = words
-    if flag != "-s" or not named or set(named) - set(sessions):
+    if flag != "-s" or not named or {each.partition("(")[0] for each in named} - set(sessions):
         sys.exit(f"nox {' '.join(words)}: noxfile.py has {', '.join(sessions)}")
 
 

@@ -6,13 +6,14 @@ import base64
 import contextlib
 import json
 import ssl
-import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.support import web
+from tests.support.web import Reply, Request
 
 RESOURCE = "https://ossrdbms-aad.database.windows.net"
 TENANT = "11111111-2222-3333-4444-555555555555"
@@ -79,48 +80,14 @@ class Issuer:
 def serving(issuer: Issuer, context: ssl.SSLContext | None = None) -> Iterator[Issuer]:
     """Serve an issuer on loopback; as localhost over TLS, where there is a context for it."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(request: Request) -> Reply:
+        address = urllib.parse.urlsplit(request.target)
+        if address.path.endswith("/.well-known/openid-configuration"):
+            return Reply(200, json.dumps(discovery(issuer.url)))
+        return Reply(*issuer.answer(dict(urllib.parse.parse_qsl(request.body.decode() or address.query))))
 
-        def do_GET(self) -> None:
-            address = urllib.parse.urlsplit(self.path)
-            if address.path.endswith("/.well-known/openid-configuration"):
-                self.say(200, json.dumps(discovery(issuer.url)), {})
-            else:
-                self.say(*issuer.answer(dict(urllib.parse.parse_qsl(address.query))))
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            self.say(*issuer.answer(dict(urllib.parse.parse_qsl(body))))
-
-        def say(self, status: int, text: str, headers: dict[str, str]) -> None:
-            with contextlib.suppress(OSError):
-                self.send_response(status)
-                for name, value in {"Content-Type": "application/json", **headers}.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(text.encode())))
-                self.end_headers()
-                self.wfile.write(text.encode())
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            pass
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        if context is not None:
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        host = "localhost" if context else "127.0.0.1"
-        issuer.url = f"{'https' if context else 'http'}://{host}:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
+    with web.serving(answer, context) as issuer.url:
         yield issuer
-        server.shutdown()
-        thread.join()
 
 
 def discovery(url: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -118,6 +119,48 @@ def test_a_pool_is_counted_while_it_lives(
         wrappers[1].close()
         wrappers[0]._connection_pools.pop("pooled").close()
         until(lambda: names.POOL_MAX.name not in meters.points())
+
+
+@pytest.mark.skipif(not is_psycopg3, reason="Django's pool needs psycopg 3")
+def test_a_pool_that_is_not_open_has_no_figures(
+    server: LocalPostgres, settings_for: SettingsFor, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While something still refers to it."""
+    with metered(monkeypatch) as meters:
+        wrapper = connect(settings_for(server, {"pool": {"min_size": 2, "max_size": 2}}), "pooled")
+        pool = wrapper.pool
+        query(connect(settings_for(server)))
+        assert pool.closed
+        assert names.POOL_COUNT.name not in meters.points()
+        query(wrapper)
+        assert meters.points()[names.POOL_MAX.name][0][1] == 2
+        wrapper.close()
+        wrapper.close_pool()
+        assert names.POOL_COUNT.name not in meters.points()
+        assert pool.closed
+
+
+@pytest.mark.skipif(not is_psycopg3, reason="Django's pool needs psycopg 3")
+@pytest.mark.parametrize("checked", [False, True])
+def test_connections_that_broke_are_counted(
+    server: LocalPostgres, settings_for: SettingsFor, connect: Connect, monkeypatch: pytest.MonkeyPatch, checked: bool
+) -> None:
+    """Found by the look before it is given out, or by the request that got it."""
+    settings = settings_for(server, {"pool": {"min_size": 1, "max_size": 1}}, CONN_HEALTH_CHECKS=checked)
+    with metered(monkeypatch) as meters:
+        wrapper = connect(settings, "pooled")
+        query(wrapper)
+        assert meters.total(names.POOL_LOST) == 0
+        with wrapper.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            (process,) = cursor.fetchone()
+        wrapper.close()
+        server.sql(f"SELECT pg_terminate_backend({process})")
+        until(lambda: server.sql(f"SELECT count(*) FROM pg_stat_activity WHERE pid = {process}") == "0")
+        with contextlib.suppress(OperationalError):
+            query(wrapper)
+        wrapper.close()
+        until(lambda: meters.total(names.POOL_LOST) == 1)
 
 
 def counted(meters: Any) -> dict[str, float]:

@@ -118,7 +118,10 @@ class _Asking:
     def server(self, known_id: str, host: str) -> Server:
         if known_id:
             wanted = resource_id.parse(known_id)
-            return self._one(lambda: reading.one(self._azure, wanted), "the server", reading.READ_SERVER)
+            found = self._one(lambda: reading.one(self._azure, wanted), "the server", reading.READ_SERVER)
+            if _is_another(host, found):
+                raise _Unknown(refusals.another_server(host, found.host))
+            return found
         subscriptions = self._one(self._azure.subscriptions, "subscriptions", reading.READ_SUBSCRIPTIONS)
         doing = f"the servers of {len(subscriptions)} subscriptions"
         lists = self._all(lambda each: reading.servers(self._azure, each), subscriptions)
@@ -132,11 +135,9 @@ class _Asking:
 
     def _named(self, host: str, servers: list[Server]) -> Server | None:
         """Return the server of a host name: its own, that of its private link, or a virtual endpoint's."""
-        first, _, rest = host.partition(".")
-        names = {host, f"{first}.{rest.removeprefix('privatelink.')}"}
-        if server := next((each for each in servers if each.host in names), None):
+        if server := next((each for each in servers if each.host in _names(host)), None):
             return server
-        if not rest.startswith(("reader.", "writer.")):
+        if not _is_virtual(host):
             return None
         endpoints = self._all(lambda each: reading.virtual_endpoints(self._azure, each), servers)
         pairs = zip(servers, endpoints, strict=True)
@@ -181,6 +182,23 @@ class _Asking:
         if isinstance(error, TimeoutError):
             return _Unknown(refusals.late(self._timeout, doing))
         return _Unknown(refusals.of(error, doing, action, self._secrets))
+
+
+def _names(host: str) -> set[str]:
+    """Return the names that Azure may give the server of a host name: itself, or without its private link."""
+    first, _, rest = host.partition(".")
+    return {host, f"{first}.{rest.removeprefix('privatelink.')}"}
+
+
+def _is_virtual(host: str) -> bool:
+    """Whether a host name is that of a virtual endpoint, which moves from server to server."""
+    return host.partition(".")[2].startswith(("reader.", "writer."))
+
+
+def _is_another(host: str, server: Server) -> bool:
+    """Whether a host name of Azure's is that of another server; a name of one's own can lead to any."""
+    named = hosts.cloud_of(host) is not None and not _is_virtual(host)
+    return named and bool(server.host) and server.host not in _names(host)
 
 
 def _seen(context: Context, endpoint: Endpoint) -> Seen:

@@ -138,7 +138,8 @@ def _certificate(certificate: x509.Certificate) -> dict[str, Any]:
 
 def _known_roots(context: Context) -> str:
     if context.system_roots:
-        return "sslrootcert=system: only the driver's own OpenSSL knows these roots"
+        hidden = "sslrootcert=system: only the driver's own OpenSSL knows these roots"
+        return hidden if context.announcements is None else f"{hidden}, so there is no forecast"
     return "" if context.ca_usable else "needs ca"
 
 

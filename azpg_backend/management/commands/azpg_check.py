@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.core.management.color import Style
 from django.db import connections
 
 from azpg_backend.base import DatabaseWrapper
@@ -22,19 +24,36 @@ from azpg_backend.diagnosis.progress import Progress, no_progress
 from azpg_backend.diagnosis.report import DatabaseReport, Status
 from azpg_backend.diagnosis.runner import Diagnosis
 from azpg_backend.diagnosis.selection import Selection
-from azpg_backend.errors.codes import AZURE, STEP_CODES
-from azpg_backend.management import outputs
+from azpg_backend.errors.codes import ALL_STEPS, AZURE, STEP_CODES
+from azpg_backend.management import outputs, signals
 from azpg_backend.management.examples import CommandWithExamples
+from azpg_backend.management.numbers import seconds, seconds_or_none
 from azpg_backend.management.outputs import Output, OutputError
+from azpg_backend.management.printing import Printer
 from azpg_backend.trust import announcements
 from azpg_backend.trust.announcements import Announcements
 
 USAGE_ERROR = 2
-# As a shell reports a program that SIGINT ended.
-INTERRUPTED = 130
 LEVELS = {"WARNING": Status.WARN, "ERROR": Status.FAIL}
 # Seconds between two rounds of --wait.
 PAUSE = 1.0
+# The code that only a forecast gives.
+_FORECAST = "certificate.will_break"
+# Characters of a list of aliases; more would bury the message.
+_MOST_SHOWN = 500
+# Seconds that the steps of its last round have at least.
+_LAST_LOOK = 1.0
+_NOT_FOR_CODES = (
+    "aliases",
+    "only",
+    "ignore",
+    "wait",
+    "ca_file",
+    "update_ca",
+    "forecast",
+    "announcements",
+    "azure",
+)
 
 EPILOG = """\
 examples:
@@ -54,7 +73,7 @@ exit status:
   0    nothing at or above the fail level
   1    something at or above it
   2    wrong usage, such as an unknown alias, or a report that can't be written
-  130  interrupted (Ctrl-C); what was known until then is printed
+  130  interrupted (Ctrl-C); 143 by SIGTERM. What was known until then is printed, and written to files
 """
 
 
@@ -79,68 +98,47 @@ class Command(CommandWithExamples):
         _add_selection(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if getattr(self.stdout, "_out", self.stdout) is None:
-            raise CommandError("The report can't be written: standard output is closed.", returncode=USAGE_ERROR)
+        printer = Printer(self.stdout)
+        asked = _outputs(options)
+        if not outputs.is_files_only(options["format"]):
+            printer.refuse_closed()
         if options["list_codes"]:
-            self._list_codes(options)
+            printer.print(_list_of_codes(options, asked))
+            printer.refuse_loss()
             return
-        check = _Check(self, options, _wrappers(options["aliases"]), _outputs(options))
+        check = _Check(printer, self.style, options, _wrappers(options["aliases"]), asked)
         try:
-            try:
-                reports = check.run()
-            except KeyboardInterrupt:
-                check.interrupted()
-                raise SystemExit(INTERRUPTED) from None
-            finally:
-                self.stdout.flush()
-        except BrokenPipeError:
-            # Whoever read the report, such as head, has enough of it.
-            _forget_output()
-            raise SystemExit(1) from None
-        except OSError as error:
-            _forget_output()
-            raise CommandError(f"The report can't be written: {error.strerror}.", returncode=USAGE_ERROR) from None
+            with signals.raised():
+                try:
+                    reports = check.run()
+                except KeyboardInterrupt as error:
+                    check.interrupted()
+                    raise SystemExit(signals.status_of(error)) from None
+        except KeyboardInterrupt as error:
+            # Somebody could not wait for what is known so far.
+            raise SystemExit(signals.status_of(error)) from None
+        printer.refuse_loss()
         if any(report.reaches(LEVELS[options["fail_level"]]) for report in reports):
             raise SystemExit(1)
-
-    def _list_codes(self, options: dict[str, Any]) -> None:
-        useless = ("aliases", "only", "ignore", "wait", "ca_file", "update_ca", "forecast", "announcements")
-        given = [flag for flag in useless if options[flag]]
-        if given:
-            flag = "ALIAS" if given[0] == "aliases" else f"--{given[0].replace('_', '-')}"
-            raise CommandError(f"--list-codes checks nothing: leave out {flag}.", returncode=USAGE_ERROR)
-        (asked, *more) = _outputs(options)
-        if more or asked.path or asked.format not in {"text", "json"}:
-            raise CommandError("--list-codes goes to standard output, as text or json.", returncode=USAGE_ERROR)
-        if asked.format == "json":
-            rows = [{"code": code, "summary": text, "docs": address_of(code)} for code, text in STEP_CODES.items()]
-            self.write(json.dumps({"version": as_json.VERSION, "codes": rows}, indent=2))
-            return
-        width = max(map(len, STEP_CODES))
-        for code, text in STEP_CODES.items():
-            self.write(f"{code:<{width}}  {text}")
-
-    def write(self, text: str, ending: str = "\n") -> None:
-        """Print, with escapes for the characters that the output's encoding has not."""
-        encoding = getattr(self.stdout, "encoding", None) or "utf-8"
-        self.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding), ending=ending)
-
-    def write_at_once(self, text: str) -> None:
-        self.write(text, ending="")
-        self.stdout.flush()
 
 
 class _Check:
     """One run of the command: diagnose, again while there is time for it, and print.
 
-    out: the command, for its output and style.
+    style: Django's, coloured or not.
     asked: the reports to make, one of them for standard output.
     """
 
     def __init__(
-        self, out: Command, options: dict[str, Any], wrappers: Sequence[DatabaseWrapper], asked: Sequence[Output]
+        self,
+        printer: Printer,
+        style: Style,
+        options: dict[str, Any],
+        wrappers: Sequence[DatabaseWrapper],
+        asked: Sequence[Output],
     ) -> None:
-        self._out = out
+        self._printer = printer
+        self._style = style
         self._asked = asked
         self._shown = next(each.format for each in asked if not each.path)
         self._options = options
@@ -160,12 +158,14 @@ class _Check:
         self._progress: Progress | None = None
         self._diagnosis: Diagnosis | None = None
         self._printed: set[str] = set()
+        self._finished = False
 
     def run(self) -> list[DatabaseReport]:
         """Check, print, and return the reports."""
         end = self._started + self._options["wait"]
+        timeout = self._options["timeout"]
         while True:
-            self._diagnosis = self._begin()
+            self._diagnosis = self._begin(timeout)
             self._diagnosis.start()
             reports = []
             for report in self._diagnosis.reports():
@@ -177,12 +177,16 @@ class _Check:
                 break
             self._clear()
             time.sleep(min(PAUSE, max(0.0, end - time.monotonic())))
+            # A step of a late round waits no longer than the whole would.
+            timeout = min(self._options["timeout"], max(_LAST_LOOK, end - time.monotonic()))
         self._print_rest(reports)
         self._finish(reports)
         return reports
 
     def interrupted(self) -> None:
         """Print what is known so far."""
+        if self._finished:
+            return
         reports = self._diagnosis.known_so_far() if self._diagnosis else []
         self._clear()
         self._print_rest(reports)
@@ -193,12 +197,11 @@ class _Check:
             if report.alias not in self._printed:
                 self._print(report)
 
-    def _begin(self) -> Diagnosis:
-        if self._text and self._options["verbosity"] and self._out.stdout.isatty():
+    def _begin(self, timeout: float) -> Diagnosis:
+        if self._text and self._options["verbosity"] and self._printer.is_terminal:
             aliases = [wrapper.alias for wrapper in self._wrappers]
-            self._progress = Progress(self._out.write_at_once, aliases, azure=self._selection.azure)
+            self._progress = Progress(self._printer.print, aliases, azure=self._selection.azure)
         progress = self._progress or no_progress
-        timeout = self._options["timeout"]
         return Diagnosis(self._wrappers, self._roots, timeout, progress, self._selection, self._announcements)
 
     def _is_worth_waiting(self, reports: Sequence[DatabaseReport], end: float) -> bool:
@@ -217,27 +220,35 @@ class _Check:
             return
         self._clear()
         if self._options["verbosity"] == 0:
-            self._out.write_at_once(as_text.line(report, self._out.style) + "\n")
+            self._printer.print(as_text.line(report, self._style) + "\n")
             return
         every = self._options["verbosity"] > 1
-        text = as_text.render(report, self._out.style, self._width, every_duration=every)
-        self._out.write_at_once(text + "\n\n")
+        text = as_text.render(report, self._style, self._width, every_duration=every)
+        self._printer.print(text + "\n\n")
 
     def _finish(self, reports: Sequence[DatabaseReport], *, interrupted: bool = False) -> None:
         outcome = Outcome(reports, self._level, time.monotonic() - self._started, interrupted)
+        # Files first: whoever reads the rest may be slow, or have enough of it.
+        failed = outputs.write(self._asked, outcome)
+        self._finished = True
         if not self._text:
-            self._out.write(formats.render(self._shown, outcome), ending="")
+            self._printer.print_document(formats.render(self._shown, outcome))
         elif len(reports) > 1 and self._options["verbosity"]:
-            self._out.write(as_text.summary(reports, outcome.seconds, self._out.style))
+            self._printer.print(as_text.summary(reports, outcome.seconds, self._style) + "\n")
         if self._text and interrupted:
-            self._out.write(as_text.INTERRUPTED)
-        if failed := outputs.write(self._asked, outcome):
+            self._printer.print(as_text.INTERRUPTED + "\n")
+        if failed:
             raise CommandError(" ".join(failed), returncode=USAGE_ERROR)
 
 
 def _add_files(parser: CommandParser) -> None:
     add = parser.add_argument
-    add("--offline", action="store_true", help="Don't download the CA roots; use those in this package.")
+    add(
+        "--offline",
+        action="store_true",
+        help="Don't download the CA roots; use those in this package, also for a file that sslrootcert names and that "
+        "does not exist, which is written.",
+    )
     add("--ca-file", metavar="PATH", type=_path, help="Also write the CA roots to PATH, as PEM.")
     add(
         "--update-ca",
@@ -248,13 +259,14 @@ def _add_files(parser: CommandParser) -> None:
 
 def _add_times(parser: CommandParser) -> None:
     add = parser.add_argument
-    add("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="Limit for each step. Default: 10.")
+    add("--timeout", type=seconds, default=10.0, metavar="SECONDS", help="Limit for each step. Default: 10.")
     add(
         "--wait",
-        type=_waiting,
+        type=seconds_or_none,
         default=0.0,
         metavar="SECONDS",
-        help="Check again until every alias passes or this time is over. Default: 0, check once.",
+        help="Check again until every alias passes or this time is over; a step of a late round gets what is left of "
+        "it, and a second at least. Default: 0, check once.",
     )
 
 
@@ -280,24 +292,6 @@ def _add_selection(parser: CommandParser) -> None:
     )
 
 
-def _seconds(text: str) -> float:
-    return _number(text, 0.1)
-
-
-def _waiting(text: str) -> float:
-    return _number(text, 0.0)
-
-
-def _number(text: str, smallest: float) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not smallest <= seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from {smallest:g} to 3600")
-    return seconds
-
-
 def _path(text: str) -> str:
     if not text.strip() or "\0" in text or "\n" in text:
         raise argparse.ArgumentTypeError(f"{text!r} is not the path of a file")
@@ -312,8 +306,9 @@ def _path(text: str) -> str:
 
 
 def _outputs(options: dict[str, Any]) -> list[Output]:
+    others = {flag: options[flag.strip("-").replace("-", "_")] for flag in ("--ca-file", "--announcements")}
     try:
-        return outputs.asked_for(options["format"])
+        return outputs.asked_for(options["format"], others)
     except OutputError as error:
         raise CommandError(str(error), returncode=USAGE_ERROR) from None
 
@@ -333,16 +328,26 @@ def _announcements(options: dict[str, Any]) -> Announcements | None:
 
 
 def _selection(options: dict[str, Any]) -> Selection:
+    """Return what counts. Raises CommandError for what can't be meant: a check of nothing would always pass."""
     for flag in ("only", "ignore"):
         if strange := selection.unknown(options[flag]):
+            close = difflib.get_close_matches(strange[0], [*ALL_STEPS, *STEP_CODES], 1)
+            guess = f" Did you mean {close[0]}?" if close else ""
             raise CommandError(
-                f"--{flag}: {strange[0]!r} is neither a step nor a code. See manage.py azpg_check --list-codes.",
+                f"--{flag}: {strange[0]!r} is neither a step nor a code.{guess} See manage.py azpg_check --list-codes.",
                 returncode=USAGE_ERROR,
             )
-    only = frozenset(options["only"])
-    if not options["azure"] and any(name.partition(".")[0] == AZURE for name in only):
+    chosen = Selection(frozenset(options["only"]), frozenset(options["ignore"]), options["azure"])
+    steps = {name.partition(".")[0] for name in chosen.only}
+    if not options["azure"] and AZURE in steps:
         raise CommandError("--only azure needs --azure.", returncode=USAGE_ERROR)
-    return Selection(only, frozenset(options["ignore"]), options["azure"])
+    if options["azure"] and steps and AZURE not in steps:
+        raise CommandError("--azure is the azure step's: add it to --only.", returncode=USAGE_ERROR)
+    if chosen.only == {_FORECAST} and not options["forecast"]:
+        raise CommandError(f"--only {_FORECAST} needs --forecast.", returncode=USAGE_ERROR)
+    if not chosen.counting:
+        raise CommandError("--ignore leaves nothing that counts: the check would always pass.", returncode=USAGE_ERROR)
+    return chosen
 
 
 def _wrappers(aliases: Sequence[str]) -> list[DatabaseWrapper]:
@@ -352,7 +357,12 @@ def _wrappers(aliases: Sequence[str]) -> list[DatabaseWrapper]:
 def _wrapper(alias: str) -> DatabaseWrapper:
     if alias not in connections:
         known = ", ".join(sorted(connections))
-        raise CommandError(f"There is no alias {alias!r} in DATABASES (there are: {known}).", returncode=USAGE_ERROR)
+        close = difflib.get_close_matches(alias, list(connections), 1)
+        guess = f" Did you mean {close[0]}?" if close else ""
+        shown = known if len(known) <= _MOST_SHOWN else f"{len(list(connections))} others"
+        raise CommandError(
+            f"There is no alias {alias!r} in DATABASES (there are: {shown}).{guess}", returncode=USAGE_ERROR
+        )
     wrapper = connections[alias]
     if not isinstance(wrapper, DatabaseWrapper):
         engine = wrapper.settings_dict["ENGINE"]
@@ -373,7 +383,17 @@ def _own_wrappers() -> list[DatabaseWrapper]:
     return found
 
 
-def _forget_output() -> None:
-    """Point standard output nowhere, or the interpreter complains when it flushes what nobody reads."""
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
+def _list_of_codes(options: dict[str, Any], asked: Sequence[Output]) -> str:
+    """Return every code with its meaning. Raises CommandError for what can't be meant along with it."""
+    given = [flag for flag in _NOT_FOR_CODES if options[flag]]
+    if given:
+        flag = "ALIAS" if given[0] == "aliases" else f"--{given[0].replace('_', '-')}"
+        raise CommandError(f"--list-codes checks nothing: leave out {flag}.", returncode=USAGE_ERROR)
+    (first, *more) = asked
+    if more or first.path or first.format not in {"text", "json"}:
+        raise CommandError("--list-codes goes to standard output, as text or json.", returncode=USAGE_ERROR)
+    if first.format == "json":
+        rows = [{"code": code, "summary": text, "docs": address_of(code)} for code, text in STEP_CODES.items()]
+        return json.dumps({"version": as_json.VERSION, "codes": rows}, indent=2) + "\n"
+    width = max(map(len, STEP_CODES))
+    return "".join(f"{code:<{width}}  {text}\n" for code, text in STEP_CODES.items())

@@ -20,6 +20,8 @@ from azpg_backend.entra.login import Source
 from azpg_backend.entra.tokens import TokenError
 from azpg_backend.errors.problem import Problem
 from azpg_backend.management.examples import CommandWithExamples
+from azpg_backend.management.numbers import seconds
+from azpg_backend.management.printing import Printer
 from azpg_backend.plan import hosts, resource_id
 from azpg_backend.plan.hosts import Cloud
 from azpg_backend.plan.resource_id import ResourceId
@@ -73,10 +75,12 @@ class Command(CommandWithExamples):
         kinds = ["service", "user", "group"]
         add("--kind", choices=kinds, default="service", help="Of the identity, with --object-id. Default: service.")
         add("--cloud", choices=list(CLOUDS), default="AzureCloud", help="Of a resource id. Default: AzureCloud.")
-        add("--timeout", type=float, default=10.0, help="Seconds that Azure may take. Default: 10.")
+        add("--timeout", type=seconds, default=10.0, metavar="SECONDS", help="What Azure may take. Default: 10.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         source = options["source"]
+        printer = Printer(self.stdout)
+        printer.refuse_closed()
         if options["object_id"] and not re.fullmatch(r"[0-9a-fA-F-]{36}", options["object_id"]):
             raise CommandError("--object-id is not a GUID.", returncode=USAGE_ERROR)
         for name in ("role", "database"):
@@ -87,7 +91,8 @@ class Command(CommandWithExamples):
             text, notes = _of_server(source, options)
         else:
             text, notes = _of_environment(options)
-        self.stdout.write(text)
+        printer.print_document(text)
+        printer.refuse_loss()
         for note in notes:
             self.stderr.write(note)
         if notes:

@@ -1,0 +1,56 @@
+"""The comparison of packages: what counts as the same, and what the tables are made of."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.packages.outcomes import BROKEN, Comparison, Outcomes
+
+ROOT = Path(__file__).resolve().parents[1]
+GOOD = {"f.py::test_a": "passed", "f.py::test_b": "failed", "f.py::test_c[1]": "skipped"}
+
+
+def test_the_same() -> None:
+    found = Comparison(GOOD, GOOD, {"f.py::test_a": "passed"})
+    assert (found.differences, found.verdict) == ([], "same")
+
+
+@pytest.mark.parametrize(
+    ("stock", "ours", "must"),
+    [
+        ({"f.py::test_a": "passed"}, {"f.py::test_a": "failed"}, {}),
+        ({"f.py::test_a": "passed"}, {"f.py::test_a": "skipped"}, {}),
+        ({"f.py::test_a": "failed"}, {"f.py::test_a": "passed"}, {}),
+        ({"f.py::test_a": "passed"}, {}, {}),
+        ({}, {"f.py::test_a": "passed"}, {}),
+        ({"f.py::test_a": "failed"}, {"f.py::test_a": "error"}, {}),
+        ({"f.py::test_a": "failed"}, {"f.py::test_a": "failed"}, {"f.py::test_a": "failed"}),
+        ({}, {}, {"f.py::test_recipe": "failed"}),
+        ({"no end": BROKEN}, {"no end": BROKEN}, {}),
+        ({}, {}, {}),
+    ],
+)
+def test_a_difference(stock: Outcomes, ours: Outcomes, must: Outcomes) -> None:
+    found = Comparison(stock, ours, must)
+    assert found.differences
+    assert "same" not in found.verdict
+
+
+def test_what_only_this_engine_does() -> None:
+    ours = {**GOOD, "f.py::test_b": "passed"}
+    assert Comparison(GOOD, ours, {}).differences
+    found = Comparison(GOOD, ours, {}, recipes=2, mended=["test_b"])
+    assert (found.differences, found.verdict) == ([], "same; only here: b; the recipe works")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="reads TOML")
+def test_the_tables_are_what_the_sessions_found() -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "write_composition.py"), "--check"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
