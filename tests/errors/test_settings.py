@@ -15,7 +15,7 @@ from azpg_backend.errors.problem import Place, Problem, Severity
 BUILDERS = {
     name: function
     for name, function in inspect.getmembers(settings, inspect.isfunction)
-    if function.__module__ == settings.__name__ and not name.startswith("_")
+    if function.__module__ == settings.__name__ and "__" not in name and not name.startswith("_")
 }
 IDS = {
     "connections_under_asgi": "azpg.W019",

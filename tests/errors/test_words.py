@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.apps import apps
 
 from azpg_backend.errors import causes, explain, redact
 from azpg_backend.errors.problem import Problem, Severity, combine
@@ -121,7 +122,7 @@ def test_the_text_has_words_reason_and_command() -> None:
 
 @pytest.mark.parametrize("installed", [True, False])
 def test_the_command_needs_the_app(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
-    monkeypatch.setattr(explain.apps, "is_installed", lambda name: installed and name == "azpg_backend")
+    monkeypatch.setattr(apps, "is_installed", lambda name: installed and name == "azpg_backend")
     text = explain.Explanation("words", None).text("default")
     assert ("INSTALLED_APPS" in text) is not installed
     assert text.endswith("azpg_check default")
