@@ -135,6 +135,7 @@ def test_the_command_needs_the_app(monkeypatch: pytest.MonkeyPatch, installed: b
         ({"PASSWORD": "Xq7"}, []),
         ({"PASSWORD": 48151623}, ["48151623"]),
         ({}, []),
+        ({"PASSWORD": None, "HOST": "h", "USER": "u", "NAME": "n", "PORT": "1"}, []),
         ({"OPTIONS": None}, []),
         ({"OPTIONS": "text"}, []),
         ({"OPTIONS": {"password": "Xq7!-a", "sslpassword": "Xq7!-b", "sslmode": "Xq7!-c"}}, ["Xq7!-a", "Xq7!-b"]),

@@ -52,7 +52,6 @@ CONTENTS: dict[str, tuple[bytes, str]] = {
     "half": (manifest.pem(G2).encode()[:900], "damaged or cut"),
     "damaged": (manifest.pem(G2).encode().replace(b"MIID", b"!!!!"), "damaged or cut"),
     "text": (b"hello\n", "no certificate"),
-    "html in capitals": (b"<HTML><BODY>", "HTML page"),
     "html, late": (b" " * 2000 + b"<body>", "HTML page"),
     "trusted, damaged": (b"-----BEGIN TRUSTED CERTIFICATE-----\n!!!!\n", "damaged or cut"),
     "element without length": (
@@ -99,11 +98,9 @@ def test_what_libpq_can_load_is_accepted(good: Path, change: str) -> None:
 def test_files_that_are_none(tmp_path: Path) -> None:
     assert codes(tmp_path / "missing.pem") == ["ca.file_missing"]
     assert codes(tmp_path) == ["ca.file_invalid"]
-    assert "a directory" in ca_file.read(str(tmp_path)).problems(None)[0].message
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe")
         assert codes(tmp_path / "pipe") == ["ca.file_invalid"]
-        assert "not a regular file" in ca_file.read(str(tmp_path / "pipe")).problems(None)[0].message
         assert codes(Path("/dev/zero")) == ["ca.file_invalid"]
     large = tmp_path / "large.pem"
     with large.open("wb") as file:
@@ -245,9 +242,9 @@ def test_a_full_disk_leaves_nothing_behind(good: Path, monkeypatch: pytest.Monke
     before = good.read_bytes()[:-1000]
     good.write_bytes(Authority.root("Own").pem.encode())
     own = good.read_bytes()
-    with pytest.raises(CaFileError, match="No space left"):
+    with pytest.raises(CaFileError, match=r"good\.pem can't be written \(No space left"):
         writing.add_roots(str(good), manifest.bundled())
-    with pytest.raises(CaFileError, match="No space left"):
+    with pytest.raises(CaFileError, match=r"new\.pem can't be written \(No space left"):
         writing.write_new(str(good.parent / "new.pem"), manifest.bundled())
     assert good.read_bytes() == own != before
     assert os.listdir(good.parent) == ["good.pem"]

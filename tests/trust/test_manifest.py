@@ -48,6 +48,7 @@ def test_none_of_the_shipped_roots_ends_soon() -> None:
 
 
 def test_a_row_is_read_into_the_types_of_a_root() -> None:
+    manifest.roots.cache_clear()
     g2 = manifest.bundled()[0]
     assert (g2.not_before, g2.not_after) == (
         datetime.datetime(2013, 8, 1, 12, tzinfo=datetime.timezone.utc),
