@@ -16,22 +16,22 @@ from azpg_backend.connect.servers import outage_of
 from azpg_backend.plan.decision import Plan
 from azpg_backend.telemetry import log, metrics, names
 from azpg_backend.telemetry.metrics import Attributes, Figure
+from azpg_backend.telemetry.names import Event, Metric
 
 
 def ended(plan: Plan, found: Any, attempts: int, seconds: float) -> None:
     """Tell of a connect that is over. found: a connection, or a Failure."""
     if not isinstance(found, Failure):
-        _opened(plan, seconds, attempts)
+        log.tell(names.OPENED, "%s: connected after %.3f s", plan.alias, seconds, **_keys(plan, attempts, seconds))
+        metrics.count(names.ATTEMPTS, of_alias(plan))
+        metrics.record(names.CREATE_TIME, seconds, of_alias(plan))
     elif attempts:
-        _failed(plan, found, seconds, attempts)
+        message = "%s: could not connect within %.1f s: %s"
+        _failed(names.FAILED, names.FAILURES, message, plan, found, attempts, seconds)
     else:
-        _rejected(plan, found, outage_of(plan).seconds(time.monotonic()))
-
-
-def _opened(plan: Plan, seconds: float, attempts: int) -> None:
-    log.tell(names.OPENED, "%s: connected after %.3f s", plan.alias, seconds, **_keys(plan, attempts, seconds))
-    metrics.count(names.ATTEMPTS, of_alias(plan))
-    metrics.record(names.CREATE_TIME, seconds, of_alias(plan))
+        message = "%s: did not try to connect, the server has been down for %.1f s: %s"
+        down_for = outage_of(plan).seconds(time.monotonic())
+        _failed(names.REJECTED, names.REJECTIONS, message, plan, found, attempts, down_for)
 
 
 def attempt_failed(plan: Plan, failure: Failure) -> None:
@@ -39,42 +39,17 @@ def attempt_failed(plan: Plan, failure: Failure) -> None:
 
 
 def retried(plan: Plan, failure: Failure, pause: float, attempts: int) -> None:
-    log.tell(
-        names.RETRIED,
-        "%s: could not connect, trying again in %.1f s: %s",
-        plan.alias,
-        pause,
-        failure.problem.message,
-        **_keys(plan, attempts, pause),
-        error_type=failure.problem.code,
-    )
-    metrics.count(names.RETRIES, _with_reason(of_alias(plan), failure))
+    """Tell of an attempt that failed, and that another one follows after a pause of so many seconds."""
+    message = "%s: could not connect, trying again in %.1f s: %s"
+    _failed(names.RETRIED, names.RETRIES, message, plan, failure, attempts, pause)
 
 
-def _failed(plan: Plan, failure: Failure, seconds: float, attempts: int) -> None:
-    log.tell(
-        names.FAILED,
-        "%s: could not connect within %.1f s: %s",
-        plan.alias,
-        seconds,
-        failure.problem.message,
-        **_keys(plan, attempts, seconds),
-        error_type=failure.problem.code,
-    )
-    metrics.count(names.FAILURES, _with_reason(of_alias(plan), failure))
-
-
-def _rejected(plan: Plan, failure: Failure, down_for: float) -> None:
-    log.tell(
-        names.REJECTED,
-        "%s: did not try to connect, the server has been down for %.1f s: %s",
-        plan.alias,
-        down_for,
-        failure.problem.message,
-        **_keys(plan, 0, down_for),
-        error_type=failure.problem.code,
-    )
-    metrics.count(names.REJECTIONS, _with_reason(of_alias(plan), failure))
+def _failed(
+    event: Event, metric: Metric, message: str, plan: Plan, failure: Failure, attempts: int, seconds: float
+) -> None:
+    problem, keys = failure.problem, _keys(plan, attempts, seconds)
+    log.tell(event, message, plan.alias, seconds, problem.message, **keys, error_type=problem.code)
+    metrics.count(metric, _with_reason(of_alias(plan), failure))
 
 
 def outage_began(plan: Plan, outage: Outage, failure: Failure) -> None:
