@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import datetime
 import multiprocessing
 import os
@@ -11,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL
 
 from azpg_backend import trust
 from azpg_backend.trust import ca_file, manifest, writing
-from azpg_backend.trust.lifetime import ends_soon
+from azpg_backend.trust.lifetime import ends_soon, is_soon
 from azpg_backend.trust.writing import CaFileError
 from demo_project.localpg import Authority, Chain
 from demo_project.localpg.certificates import Profile, pem
@@ -50,6 +52,12 @@ CONTENTS: dict[str, tuple[bytes, str]] = {
     "half": (manifest.pem(G2).encode()[:900], "damaged or cut"),
     "damaged": (manifest.pem(G2).encode().replace(b"MIID", b"!!!!"), "damaged or cut"),
     "text": (b"hello\n", "no certificate"),
+    "html, late": (b" " * 2000 + b"<body>", "HTML page"),
+    "trusted, damaged": (b"-----BEGIN TRUSTED CERTIFICATE-----\n!!!!\n", "damaged or cut"),
+    "element without length": (
+        b"-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n",
+        "damaged or cut",
+    ),
     "pkcs7": (b"-----BEGIN PKCS7-----\nMAA=\n-----END PKCS7-----\n", "PKCS#7"),
     "binary": (bytes(range(256)), "no certificate"),
 }
@@ -67,6 +75,8 @@ def test_what_libpq_can_not_load_is_named(tmp_path: Path, name: str) -> None:
     assert problem.is_error
     assert part in problem.message
     assert str(path) in problem.message
+    assert problem.where == str(path)
+    assert problem.hint
     with pytest.raises(SSL.Error):
         SSL.Context(SSL.TLS_CLIENT_METHOD).load_verify_locations(str(path))
 
@@ -106,19 +116,50 @@ def test_a_missing_root_is_named_with_its_use(tmp_path: Path) -> None:
     assert "DigiCert Global Root G2 (anchors" in problem.message
     assert "in use since July 2024" in problem.message
     assert "--update-ca" in problem.hint
+    assert problem.where == str(path)
+    assert "it does hold" not in problem.message
     # In China that old root is in use too, and the newer ones are still missing.
     (problem,) = ca_file.read(str(path)).problems("AzureChinaCloud")
     assert "DigiCert Global Root CA" not in problem.message
+
+
+def test_the_roots_that_are_missing_are_those_of_the_cloud(good: Path) -> None:
+    used = {root.slug for root in manifest.current("AzureCloud")}
+    good.write_text("".join(manifest.pem(root) for root in manifest.bundled() if root.slug in used))
+    assert codes(good, "AzureCloud") == []
+    assert codes(good, "AzureChinaCloud") == ["ca.root_missing"]
+
+
+def known_as(certificate: x509.Certificate, **changes: Any) -> Any:
+    """Return a manifest's look-up that knows this certificate as a root of these values."""
+    root = dataclasses.replace(G2, sha256=ca_file.sha256(certificate), **changes)
+    return lambda sha256: root if sha256 == root.sha256 else None
+
+
+def test_a_retired_root_is_named_only_where_another_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Authority.root("Own", Profile(days=(-400, -1), ca=True))
+    path = tmp_path / "old.pem"
+    path.write_text(own.pem)
+    assert codes(path) == ["ca.root_missing", "ca.root_expiring"]
+    retired = known_as(own.certificate, name="Old root", used="given up long ago", status="retired")
+    monkeypatch.setattr(manifest, "by_sha256", retired)
+    (problem,) = ca_file.read(str(path)).problems(None)
+    assert "it does hold Old root, given up long ago" in problem.message
+    monkeypatch.setattr(manifest, "by_sha256", known_as(own.certificate, status="current"))
+    assert codes(path) == ["ca.root_missing", "ca.root_expiring"]
 
 
 def test_only_self_signed_roots_may_be_pinned(good: Path, chain: Chain) -> None:
     assert codes(good) == []
     good.write_text(good.read_text() + pem(chain.issuing.certificate, chain.leaf))
     assert codes(good) == ["ca.not_a_root", "ca.not_a_root"]
-    assert not any(problem.is_error for problem in ca_file.read(str(good)).problems(None))
+    for problem in ca_file.read(str(good)).problems(None):
+        assert (problem.is_error, problem.where, "delete it" in problem.hint) == (False, str(good), True)
+        assert problem.message.endswith("as well as roots")
     good.write_text(pem(chain.issuing.certificate))
     first = ca_file.read(str(good)).problems(None)[0]
     assert (first.code, first.is_error) == ("ca.not_a_root", True)
+    assert "no root: libpq refuses" in first.message
 
 
 def test_roots_that_end(good: Path) -> None:
@@ -128,6 +169,11 @@ def test_roots_that_end(good: Path) -> None:
     later = ca_file.read(str(good)).problems(None, now + datetime.timedelta(days=15))
     assert [problem.code for problem in later] == ["ca.root_expiring"]
     assert "'Own'" in later[0].message
+    assert (later[0].where, bool(later[0].hint)) == (str(good), True)
+    end = ca_file.read(str(good)).roots[-1].not_valid_after_utc
+    for moment, verb in ((end, "ends on"), (end + datetime.timedelta(seconds=1), "ended on")):
+        (problem,) = ca_file.read(str(good)).problems(None, moment)
+        assert verb in problem.message
 
 
 # Writing
@@ -196,9 +242,9 @@ def test_a_full_disk_leaves_nothing_behind(good: Path, monkeypatch: pytest.Monke
     before = good.read_bytes()[:-1000]
     good.write_bytes(Authority.root("Own").pem.encode())
     own = good.read_bytes()
-    with pytest.raises(CaFileError, match="No space left"):
+    with pytest.raises(CaFileError, match=r"good\.pem can't be written \(No space left"):
         writing.add_roots(str(good), manifest.bundled())
-    with pytest.raises(CaFileError, match="No space left"):
+    with pytest.raises(CaFileError, match=r"new\.pem can't be written \(No space left"):
         writing.write_new(str(good.parent / "new.pem"), manifest.bundled())
     assert good.read_bytes() == own != before
     assert os.listdir(good.parent) == ["good.pem"]
@@ -255,6 +301,7 @@ def test_utf_16_is_named(good: Path, encoding: str) -> None:
     (problem,) = ca_file.read(str(good)).problems(None)
     assert problem.code == "ca.file_invalid"
     assert "UTF-16" in problem.message
+    assert (problem.where, "-Encoding ascii" in problem.hint) == (str(good), True)
 
 
 def test_a_certificate_s_text_in_the_place_of_a_path_is_not_shown() -> None:
@@ -286,6 +333,37 @@ def test_a_warning_in_proportion_to_the_lifetime(lifetime: int, left: int, warne
     """B14"""
     certificate = Authority.root("Own", Profile(days=(left - lifetime, left), ca=True)).certificate
     assert ends_soon(certificate, datetime.datetime.now(datetime.timezone.utc)) is warned
+
+
+def test_the_moment_from_which_on_it_is_soon() -> None:
+    """Less than 30 days, and less than a fifth of the life: on the dot is not less."""
+    begins = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+    second = datetime.timedelta(seconds=1)
+    for days, left in ((1000, 30), (100, 20)):
+        ends = begins + datetime.timedelta(days=days)
+        edge = ends - datetime.timedelta(days=left)
+        assert [is_soon(begins, ends, now) for now in (edge - second, edge, edge + second)] == [False, False, True]
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 255, 256, 70000])
+def test_the_length_of_an_asn_1_element(size: int) -> None:
+    """What a TRUSTED CERTIFICATE has behind the certificate is cut off, however its length is written."""
+    width = (size.bit_length() + 7) // 8
+    length = bytes([size]) if size < 0x80 else bytes([0x80 | width]) + size.to_bytes(width, "big")
+    element = b"\x30" + length + b"x" * size
+    assert ca_file._first_element(element) == element
+    if size >= 0x80:
+        assert ca_file._first_element(element + b"more") == element
+
+
+@pytest.mark.parametrize("der", [b"", b"\x30", b"\x30\x05", b"\x30\x80", b"\x30\x82\x01"])
+def test_a_cut_asn_1_element(der: bytes) -> None:
+    assert ca_file._first_element(der) == der
+
+
+def test_only_a_certificate_s_text_is_not_shown() -> None:
+    assert ca_file.shown("/etc/ca.pem") == "/etc/ca.pem"
+    assert ca_file.shown(manifest.pem(G2)) == "(a certificate's text)"
 
 
 # Where files are written
@@ -320,6 +398,45 @@ def test_a_folder_that_nobody_else_can_enter_is_said(tmp_path: Path) -> None:
     """C16"""
     tmp_path.chmod(0o700)
     assert "only its owner can enter" in writing.write_new(str(tmp_path / "ca.pem"), manifest.bundled())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes")
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o710, 0o701])
+def test_what_is_said_of_a_folder_that_others_can_enter(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    assert writing.write_new(str(tmp_path / "ca.pem"), manifest.bundled()) == "written"
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_the_gap_before_what_is_added(tmp_path: Path, end: str) -> None:
+    """One empty line, whether or not the file ended its last one."""
+    path = tmp_path / "own.pem"
+    own = Authority.root("Own").pem.rstrip("\n")
+    path.write_text(own + end)
+    writing.add_roots(str(path), [G2])
+    assert path.read_text() == f"{own}\n\n{manifest.pem(G2)}"
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool) -> None:
+    def refused(*args: Any, **options: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    path = tmp_path / "ca.pem"
+    if exists:
+        path.write_text("mine")
+    assert bool(writing.write_new(str(path), [G2])) is not exists
+    assert path.read_text() == ("mine" if exists else manifest.pem(G2))
+    assert os.listdir(tmp_path) == ["ca.pem"]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts what is open")
+def test_no_folder_stays_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    writing.write_new(str(tmp_path / "new" / "ca.pem"), [G2])
+    writing.add_roots(str(tmp_path / "new" / "ca.pem"), manifest.bundled())
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 needs_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may give files away")

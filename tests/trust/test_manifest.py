@@ -47,6 +47,27 @@ def test_none_of_the_shipped_roots_ends_soon() -> None:
     assert [root.slug for root in manifest.bundled() if root.not_after < soon] == []
 
 
+def test_a_row_is_read_into_the_types_of_a_root() -> None:
+    manifest.roots.cache_clear()
+    g2 = manifest.bundled()[0]
+    assert (g2.not_before, g2.not_after) == (
+        datetime.datetime(2013, 8, 1, 12, tzinfo=datetime.timezone.utc),
+        datetime.datetime(2038, 1, 15, 12, tzinfo=datetime.timezone.utc),
+    )
+    assert all(isinstance(source, manifest.Source) for source in g2.urls)
+    assert g2.urls
+    assert isinstance(g2.clouds, tuple)
+    assert "AzureCloud" in g2.clouds
+    # A root is looked up in sets.
+    assert g2 in {*manifest.roots()}
+
+
+def test_only_bundled_roots_that_are_in_use_are_current() -> None:
+    for cloud in ("AzureCloud", "AzureUSGovernment", "AzureChinaCloud"):
+        for root in manifest.current(cloud):
+            assert (root.bundled, root.status in {"current", "legacy"}, cloud in root.clouds) == (True, True, True)
+
+
 @pytest.mark.parametrize(
     ("cloud", "slugs"),
     [

@@ -1,0 +1,193 @@
+"""What a driver's words become: a meaning, a combined problem, a masked and printable text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.apps import apps
+
+from azpg_backend.errors import causes, explain, redact
+from azpg_backend.errors.problem import Problem, Severity, combine
+
+AUTH = "FATAL:  password authentication failed for user"
+GONE = "FATAL:  the database system is starting up"
+
+
+def lines(*servers: tuple[str, int, str]) -> str:
+    return "\n".join(
+        f'connection to server at "{host}" (10.0.0.4), port {port} failed: {words}' for host, port, words in servers
+    )
+
+
+# of_login
+
+
+def test_words_that_no_row_knows() -> None:
+    assert causes.of_login("something else") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "transient"),
+    [
+        (lines(("a", 5432, AUTH)), False),
+        (lines(("a", 5432, GONE)), True),
+        (lines(("a", 5432, AUTH), ("b", 5432, GONE)), True),
+        (lines(("a", 5432, AUTH), ("b", 5432, "what nobody knows")), False),
+        (lines(("a", 5432, "what nobody knows"), ("b", 5432, AUTH)), False),
+        # Two ports of one host are two servers, two addresses of one name are not.
+        (lines(("a", 5432, AUTH), ("a", 6432, GONE)), True),
+        (lines(("a", 5432, AUTH), ("a", 5432, GONE)), False),
+        (lines(("a", 5432, GONE), ("a", 5432, AUTH)), False),
+        # A line without a server belongs to the server before it.
+        (lines(("a", 5432, AUTH)) + "\n" + GONE, False),
+        (lines(("a", 5432, AUTH), ("b", 5432, "")) + "\n" + GONE, True),
+        (AUTH + "\n" + GONE, False),
+    ],
+)
+def test_one_server_that_may_recover_is_enough(text: str, transient: bool) -> None:
+    problem = causes.of_login(text)
+    assert problem is not None
+    assert problem.transient is transient
+
+
+def test_case_and_line_breaks_do_not_matter() -> None:
+    cause = causes.Cause("login.failed", "first.*second", "reason", "hint", transient=True)
+    assert cause.matches("FIRST\nSecond")
+    assert not cause.matches("second first")
+    assert cause.problem() == Problem("login.failed", "reason", "hint", transient=True)
+
+
+# combine
+
+
+def test_combined_problems_keep_what_the_gravest_is() -> None:
+    note = Problem("settings.a", "Two.", "Do that.", Severity.WARNING, "azpg.W001", "there", transient=True)
+    grave = Problem("settings.b", "One.", "Do this.", Severity.ERROR, "azpg.E001", "here", transient=True)
+    again = Problem("settings.c", "One", "", Severity.NOTE, transient=True)
+    both = Problem("settings.b", "One; Two", "Do this. Do that.", Severity.ERROR, "azpg.E001", "here", transient=True)
+    assert combine([note, grave, again]) == both
+    warnings = combine([note, again])
+    assert (warnings.severity, warnings.id) == (Severity.WARNING, "azpg.W001")
+
+
+def test_combined_problems_pass_only_if_all_do() -> None:
+    assert not combine([Problem("settings.a", "a", transient=True), Problem("settings.b", "b")]).transient
+
+
+def test_nothing_to_combine() -> None:
+    with pytest.raises(ValueError, match="no problem"):
+        combine([])
+
+
+# explain
+
+
+def test_a_driver_s_error_is_explained_and_masked() -> None:
+    found = explain.of_driver(Exception(f"\n{AUTH} with s3cr3t-value\n\n"), ["s3cr3t-value"])
+    assert found.words == f"\n{AUTH} with {redact.MASK}"
+    assert found.problem == causes.of_login(AUTH)
+    assert found.problem is not None
+
+
+@pytest.mark.parametrize("error", [UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "invalid"), Exception("")])
+def test_an_error_that_can_not_be_read(error: Exception) -> None:
+    found = explain.of_driver(error, [])
+    assert found.problem is not None
+    assert found.problem.code == "login.failed"
+    assert found.words == found.problem.message
+
+
+def test_an_explanation_stays_with_its_error() -> None:
+    error = Exception("words", "more", 3)
+    explanation = explain.Explanation("words", Problem("login.failed", "reason", "Do this."))
+    explain.attach(error, explanation, "replica")
+    assert error.args == (explanation.text("replica"), "more", 3)
+    assert explain.of_driver(error, []) is explanation
+    outer = Exception("of Django")
+    outer.__cause__ = error
+    assert explain.of_driver(outer, []) is explanation
+
+
+def test_the_text_has_words_reason_and_command() -> None:
+    words, reason, command = (
+        explain.Explanation("words", Problem("login.failed", "reason", "Do this."))
+        .text("replica")
+        .split(explain.SEPARATOR)
+    )
+    assert (words, reason) == ("words", "reason. Do this.")
+    assert command.endswith("azpg_check replica")
+    assert explain.Explanation("words", None).text("replica") == f"words{explain.SEPARATOR}{command}"
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_command_needs_the_app(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
+    monkeypatch.setattr(apps, "is_installed", lambda name: installed and name == "azpg_backend")
+    text = explain.Explanation("words", None).text("default")
+    assert ("INSTALLED_APPS" in text) is not installed
+    assert text.endswith("azpg_check default")
+
+
+@pytest.mark.parametrize(
+    ("settings", "secrets"),
+    [
+        ({"PASSWORD": "Xq7!"}, ["Xq7!"]),
+        ({"PASSWORD": "Xq7"}, []),
+        ({"PASSWORD": 48151623}, ["48151623"]),
+        ({}, []),
+        ({"PASSWORD": None, "HOST": "h", "USER": "u", "NAME": "n", "PORT": "1"}, []),
+        ({"OPTIONS": None}, []),
+        ({"OPTIONS": "text"}, []),
+        ({"OPTIONS": {"password": "Xq7!-a", "sslpassword": "Xq7!-b", "sslmode": "Xq7!-c"}}, ["Xq7!-a", "Xq7!-b"]),
+        # Part of what is shown anyway
+        ({"PASSWORD": "Shop42", "HOST": "shop42.postgres.database.azure.com"}, []),
+        ({"PASSWORD": "Shop42", "USER": "SHOP42"}, []),
+        ({"PASSWORD": "Shop42", "NAME": "shop42_db"}, []),
+        ({"PASSWORD": "6432", "PORT": 6432}, []),
+        ({"PASSWORD": "password"}, []),
+    ],
+)
+def test_the_secrets_of_an_alias(settings: dict[str, Any], secrets: list[str]) -> None:
+    assert sorted(explain.secrets_of(settings)) == secrets
+
+
+# redact
+
+
+@pytest.mark.parametrize(
+    ("secret", "common"),
+    [("PassWord", True), ("the password", True), ("  ", False), ("password Xq7!", False), ("Xq7!", False)],
+)
+def test_words_of_every_failed_connect(secret: str, common: bool) -> None:
+    assert redact.is_common(secret) is common
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Zürich: Straße 東京 ✓", "Zürich: Straße 東京 ✓"),
+        (" a\n\tb  c ", "a b c"),
+        ("\x1b[31m", "\\x1b[31m"),
+        ("\u202e", "\\u202e"),
+        ("\ue000", "\\ue000"),
+        ("\udc80", "\\udc80"),
+        ("\u0378", "\\u0378"),
+        ("a\u2028b", "a b"),
+        ("\U000e0001", "\\U000e0001"),
+    ],
+)
+def test_what_is_not_plain_is_escaped(text: str, shown: str) -> None:
+    assert redact.printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("length", "shown"), [(9, "x" * 9), (10, "x" * 10), (11, "x" * 7 + "..."), (99, "x" * 7 + "...")]
+)
+def test_a_long_line_is_cut_to_the_limit(length: int, shown: str) -> None:
+    assert redact.printable("x" * length, 10) == shown
+
+
+def test_every_secret_and_token_is_masked() -> None:
+    token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+    text = redact.without(f"one two one {token} end", ["one", "two"])
+    assert text == " ".join([redact.MASK] * 4) + " end"
