@@ -22,6 +22,8 @@ _SLASHES = "/\\"
 _VARIABLE = re.compile(r"\$(?:env:)?[A-Za-z_]\w*")
 # A host name that needs no closer look.
 _ORDINARY = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,9}[a-z]{2,20}")
+# What Python, JSON and JavaScript make of a value that is not there.
+_MISSING = ("None", "null", "undefined")
 
 
 def host(text: str) -> Objection:
@@ -82,7 +84,7 @@ def _too_much(item: str) -> Objection:
 def _no_host_name(item: str) -> Objection:
     if hosts.is_ip_address(item):
         return None
-    if item.lower() in {"none", "null", "undefined"}:
+    if item.lower() in map(str.lower, _MISSING):
         return f"is the text {item!r}, which is what a missing value becomes", f"Set HOST to {FULL_NAME}."
     if item.isdigit():
         return f"has the number {item} in its list of names", "Write the port into PORT."
@@ -122,7 +124,7 @@ def port(text: str) -> Objection:
 
 def user(text: str) -> Objection:
     """Judge USER. A role's name may hold almost anything, a user principal name's "@" too."""
-    if text.isidentifier() and text != "None":
+    if text.isidentifier() and text not in _MISSING:
         return None
     if texts.is_url(text) or texts.has_userinfo(text) or texts.is_connection_string(text):
         return "is a URL or a connection string, or a part of one (not shown: it may hold a password)", _PARTS
@@ -159,8 +161,8 @@ def database(text: str) -> Objection:
 def _wrapped(text: str) -> Objection:
     if texts.is_quoted(text):
         return f"stands in quotes: {texts.shown(text)}", f"Write {texts.shown(texts.unquoted(text))}."
-    if text == "None":
-        return "is the text 'None', which is what a missing value becomes", "Set it to the name itself."
+    if text in _MISSING:
+        return f"is the text {text!r}, which is what a missing value becomes", "Set it to the name itself."
     if texts.is_placeholder(text) or _VARIABLE.fullmatch(text):
         return f"is {texts.shown(text)}, which {_UNKNOWN}", "Set it to the name itself."
     return None

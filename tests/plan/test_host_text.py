@@ -141,6 +141,8 @@ class Names(str, enum.Enum):
         ("me : x1y2@h", "is a URL"),
         ("$USER", "a placeholder"),
         ("None", "a missing value"),
+        ("null", "a missing value"),
+        ("undefined", "a missing value"),
         ('"me"', "stands in quotes"),
         ("<user>", "a placeholder"),
         ("me\r", "a carriage return"),
