@@ -54,7 +54,7 @@ _AUTH_METHODS = ("gss", "md5", "none", "oauth", "password", "scram-sha-256", "ss
 def _auth_methods(value: Any) -> bool:
     if not isinstance(value, str):
         return False
-    items = value.split(",")
+    items = [item.strip() for item in value.split(",")]
     one_kind = len({item.startswith("!") for item in items}) == 1
     known = all(item.removeprefix("!") in _AUTH_METHODS for item in items)
     return not value or (known and one_kind and len(set(items)) == len(items))
@@ -138,7 +138,7 @@ LIBPQ: Mapping[str, Rule] = {
     "require_auth": Rule(
         _auth_methods,
         f"a list of {texts.listed(_AUTH_METHODS)}",
-        "Write one of them, or several with commas and no blanks; '!' before each one excludes them.",
+        "Write one of them, or several with commas; '!' before each one excludes them.",
     ),
     "channel_binding": _one_of("disable", "prefer", "require"),
     "target_session_attrs": _one_of("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
