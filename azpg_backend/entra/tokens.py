@@ -83,7 +83,10 @@ class Keeper:
 
     def start_over(self) -> None:
         """Forget thread and locks, which don't survive a fork; the token does."""
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        # Two conditions, as those who wait for a token would wake each other for ever by asking for it.
+        self._asked = threading.Condition(self._lock)
+        self._settled = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
         self._error: TokenError | ImproperlyConfigured | None = None
         self._wanted = self._fresh = False
@@ -100,7 +103,7 @@ class Keeper:
         """
         end = time.monotonic() + wait
         memory.leave_parent()
-        with self._changed:
+        with self._lock:
             self._unused = 0
             attempts, fresh_attempts = self._attempts, self._fresh_attempts
             while True:
@@ -115,16 +118,16 @@ class Keeper:
                 self._wanted = True
                 self._fresh = self._fresh or bool(refused)
                 self._run_thread()
-                self._changed.notify_all()
-                if not self._changed.wait(end - time.monotonic()):
+                self._asked.notify()
+                if not self._settled.wait(end - time.monotonic()):
                     raise TokenError(f"{self.name} gave no answer within {wait:g} s")
 
     def stop(self) -> None:
         """Drop the token and renew it no more; the next get() begins anew."""
-        with self._changed:
+        with self._lock:
             self._token, self._error, self._due = None, None, 0.0
             self._unused = IDLE_RENEWALS
-            self._changed.notify_all()
+            self._asked.notify()
 
     def _run_thread(self) -> None:
         if self._thread is None or not self._thread.is_alive():
@@ -133,9 +136,9 @@ class Keeper:
 
     def _keep(self) -> None:
         while True:
-            with self._changed:
+            with self._lock:
                 while not self._wanted and (delay := self._due - time.time()) > 0:
-                    self._changed.wait(min(delay, LONGEST_SLEEP))
+                    self._asked.wait(min(delay, LONGEST_SLEEP))
                 if not self._wanted and (self._unused >= IDLE_RENEWALS or not (self._token and self._token.left > 0)):
                     # Nobody needs it, or only a request can tell whether somebody still does.
                     self._thread = None
@@ -145,9 +148,9 @@ class Keeper:
             started = time.monotonic()
             got = self._attempt(fresh)
             self._tell(got, time.monotonic() - started)
-            with self._changed:
+            with self._lock:
                 self._settle(got, fresh)
-                self._changed.notify_all()
+                self._settled.notify_all()
 
     def _attempt(self, fresh: bool) -> Token | TokenError | ImproperlyConfigured:
         """Fetch once. An error comes back without its traceback, whose frames may hold a token."""

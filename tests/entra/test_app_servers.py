@@ -27,7 +27,6 @@ def test_workers_go_on_with_the_token_and_not_with_its_thread(
     assert len(azure.issuer.requests) == 1
 
 
-@pytest.mark.skip(reason="under gevent the first token does not arrive in time yet; see the issue on restarts")
 @pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
 def test_greenlets_share_one_token(azure: Gateway, entra_settings: EntraSettings, tmp_path: Path, driver: str) -> None:
     """The thread that fetches it is a greenlet too."""

@@ -80,6 +80,29 @@ def test_a_slow_service_is_asked_once_by_all() -> None:
 
 
 @pytest.mark.slow
+def test_those_who_wait_do_not_wake_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among greenlets the thread that fetches would never get its turn."""
+    clerk = Clerk()
+    clerk.ready.clear()
+    keeper = Keeper("clerk", clerk)
+    rounds: list[int] = []
+    run_thread = keeper._run_thread
+
+    def counted() -> None:
+        rounds.append(1)
+        run_thread()
+
+    monkeypatch.setattr(keeper, "_run_thread", counted)
+    with ThreadPoolExecutor(4) as threads:
+        waiting = [threads.submit(keeper.get) for _ in range(4)]
+        until(lambda: len(rounds) >= 4)
+        time.sleep(0.3)
+        clerk.ready.set()
+        assert {each.result(LIMIT).text for each in waiting} == {"token-1"}
+    # Each asks at most twice, before the token is there and after.
+    assert len(rounds) <= 8
+
+
 def test_all_who_wait_share_one_failure() -> None:
     clerk = Clerk(takes=2)
     clerk.problem = "no identity"
@@ -295,7 +318,7 @@ def test_a_fork_in_the_middle_of_a_request_and_with_the_lock_held() -> None:
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with keeper._changed:
+        with keeper._lock:
             held.set()
             done.wait(2 * LIMIT)
 
