@@ -71,6 +71,21 @@ NOT_COPIED = (
 # What differs from one driver to the other.
 BY_DRIVER = ("tests/connect", "tests/entra", "tests/test_engine.py", "tests/test_dbshell.py", "tests/diagnosis")
 SUITES = (("3.10", "5.2", "psycopg2"), ("3.13", "6.1", "psycopg3"))
+# Without these, Django's own suite skips tests.
+SUITE_NEEDS = (
+    "aiosmtpd",
+    "argon2-cffi",
+    "bcrypt",
+    "black",
+    "docutils",
+    "geoip2",
+    "jinja2",
+    "numpy",
+    "Pillow",
+    "PyYAML",
+    "tblib",
+    "tzdata",
+)
 EXTRAS = {"psycopg2": "", "psycopg3": ",psycopg"}
 
 nox.options.sessions = [
@@ -315,7 +330,8 @@ def django_suite(session: nox.Session, django: str, driver: str) -> None:
 @nox.parametrize("python,django,driver", cases(*SUITES))
 def django_all(session: nox.Session, django: str, driver: str) -> None:
     """Django's own suite, all of it, and its commands, compared with Django's engine. Takes half an hour."""
-    session.install(f"{built_wheel()}[test{EXTRAS[driver]}]", f"Django=={django}.*")
+    install_driver(session, django, driver)
+    session.install(*SUITE_NEEDS)
     away_from_the_checkout(session)
     session.run("python", "-m", "tests.django_suite.commands")
     session.run("python", "-m", "tests.django_suite.run", "--all", *session.posargs)
@@ -325,7 +341,8 @@ def django_all(session: nox.Session, django: str, driver: str) -> None:
 @nox.parametrize("python,django,driver", cases(*SUITES))
 def gis(session: nox.Session, django: str, driver: str) -> None:
     """GeoDjango's own tests with the real PostGIS, compared with Django's engine. Takes two minutes."""
-    session.install(f"{built_wheel()}[test{EXTRAS[driver]}]", f"Django=={django}.*")
+    install_driver(session, django, driver)
+    session.install(*SUITE_NEEDS)
     away_from_the_checkout(session)
     session.run("python", "-m", "tests.django_suite.run", "--gis", *session.posargs)
 

@@ -62,12 +62,14 @@ COMMANDS = (
     "test --keepdb",
     "test --keepdb",
     "test --keepdb --parallel 2",
+    "test --keepdb --parallel 2 --reverse",
+    "test --noinput --shuffle 7",
     "migrate shelf zero --database other",
 )
 
 
 def run_on(ground: Ground, command: str) -> subprocess.Popen[str]:
-    # Blanks stand for "(" and ")", so that a line can be split at blanks.
+    # "(" stands for a blank inside an argument.
     arguments = [re.sub(r"\((.*)\)", r" \1", each) for each in command.split()]
     return subprocess.Popen(
         [sys.executable, "-m", "django", *arguments],

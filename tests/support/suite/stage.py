@@ -35,13 +35,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Side:
-    """An engine to compare. options: what it needs in OPTIONS to verify the server."""
+    """An engine to compare. options: what it needs in OPTIONS, to verify the server for example."""
 
     engine: str
-    options: dict[str, str] = field(default_factory=dict)
+    options: dict[str, object] = field(default_factory=dict)
+
+    def with_options(self, **options: object) -> Side:
+        return Side(self.engine, {**self.options, **options})
 
 
-STRICT = {"sslmode": "verify-full"}
+STRICT: dict[str, object] = {"sslmode": "verify-full"}
 PLAIN = (Side("azpg_backend"), Side("django.db.backends.postgresql", STRICT))
 POSTGIS = (Side("azpg_backend.postgis"), Side("django.contrib.gis.db.backends.postgis", STRICT))
 

@@ -41,7 +41,6 @@ class InATransaction(TestCase):
 
 class Committed(TransactionTestCase):
     reset_sequences = True
-    serialized_rollback = True
 
     def test_keys_begin_anew(self):
         self.assertEqual(Author.objects.create(name="Ada").pk, 1)
