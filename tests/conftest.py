@@ -17,6 +17,7 @@ from azpg_backend.diagnosis.runner import diagnose
 from azpg_backend.process import memory
 from demo_project.localpg import Chain, LocalPostgres, azure_chain
 from tests.support import official as official_sites
+from tests.support import templates
 from tests.support.diagnosis import Check, Report
 from tests.support.official import Official
 from tests.support.settings import HOST, PASSWORD, Settings, SettingsFor, settings_at
@@ -72,6 +73,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("server")
         if fixtures & _OWN_SERVERS:
             item.add_marker("slow")
+    _spread(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def _spread(items: list[pytest.Item], workers: int) -> None:
+    """Let each worker begin with its share of what waits, so that none is left alone with it at the end."""
+    slow = [each for each in items if each.get_closest_marker("slow")]
+    quick = [each for each in items if not each.get_closest_marker("slow")]
+    items[:] = [each for number in range(workers) for each in slow[number::workers] + quick[number::workers]]
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +106,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     yield
     # No token is renewed after its test: msal would ask the next test's endpoint.
     memory.forget()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with templates.copied(tmp_path_factory.mktemp("initdb")):
+        yield
 
 
 @pytest.fixture

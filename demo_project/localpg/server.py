@@ -157,15 +157,18 @@ class LocalPostgres:
         self._programs = programs = Programs(self._binaries, self._account, self._folder)
         if sys.platform != "win32":
             self._watchdog = Watchdog(programs.path("pg_ctl"), self._folder, **self._account)
-        password = self._folder / "password"
+        self._make_data(programs)
+        self._write_configuration()
+        self._write_certificate(self.chain.server_pem, self.chain.key_pem)
+
+    def _make_data(self, programs: Programs) -> None:
+        password = programs.scratch / "password"
         self._write(password, self.superuser_password)
         arguments = ["-D", str(self._data), "-U", SUPERUSER, "-E", "UTF8", "--locale=C", "--no-sync"]
         made = programs.run("initdb", *arguments, "-A", "scram-sha-256", "--pwfile", str(password))
         password.unlink()
         if made.returncode:
             raise LocalPostgresError(f"initdb failed:\n{made.stdout}{made.stderr}")
-        self._write_configuration()
-        self._write_certificate(self.chain.server_pem, self.chain.key_pem)
 
     def _write(self, path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")

@@ -7,10 +7,19 @@ from typing import Any
 
 import pytest
 
+from azpg_backend.process import memory
 from demo_project.localpg import Chain, LocalPostgres
 from tests.support.gateway import Gateway, gateway
 from tests.support.settings import EntraSettings, entra_settings_at
 from tests.support.standins import Issuer
+
+
+@pytest.fixture(autouse=True)
+def no_token_outlives_its_test() -> Iterator[None]:
+    """Its renewals would be counted by the tests that follow."""
+    yield
+    for keeper in list(memory._owned):
+        keeper.stop()
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,15 @@ import pytest
 
 from demo_project.localpg import Chain, LocalPostgres
 from demo_project.localpg.binaries import find_binaries, program
+from tests.support import templates
 from tests.support.psql import APP_PASSWORD, DISTRIBUTIONS, Ask, Refused
 from tests.support.settings import HOST
+
+
+@pytest.fixture(scope="module", autouse=True)
+def real_initdb() -> Iterator[None]:
+    with templates.initdb():
+        yield
 
 
 @pytest.fixture(scope="module", params=DISTRIBUTIONS)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 
 from demo_project.localpg import Chain, LocalPostgres
+from demo_project.localpg.programs import Programs
 from tests.support.settings import PASSWORD
 from tests.support.waiting import until
 
@@ -28,14 +28,13 @@ class Member(LocalPostgres):
         if copy_of:
             self.superuser_password = copy_of.superuser_password
 
-    def _prepare(self) -> None:
-        super()._prepare()
+    def _make_data(self, programs: Programs) -> None:
         if self._original is None:
+            super()._make_data(programs)
             return
-        shutil.rmtree(self._data)
         source = ["-h", "127.0.0.1", "-p", str(self._original.port), "-U", "postgres"]
         arguments = [*source, "-D", str(self._data), "-X", "stream", "-c", "fast", "--no-sync"]
-        done = self._programs_in_use().run("pg_basebackup", *arguments, PGSSLMODE="disable")
+        done = programs.run("pg_basebackup", *arguments, PGSSLMODE="disable")
         assert done.returncode == 0, done.stderr
         self.follow(self._original)
 
