@@ -61,9 +61,9 @@ def pytest_report_header() -> list[str]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two workers a core, as tests mostly wait; but each has its own servers."""
+    """Three workers a core, as tests mostly wait; but each has its own servers."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(2 * cores, 8)
+    return min(3 * cores, 8)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
