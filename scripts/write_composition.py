@@ -30,7 +30,7 @@ def tables(found: Mapping[str, Any], catalogue: Mapping[str, Package], page: str
     parts = [circumstances(found)]
     for group in dict.fromkeys(each.group for each in catalogue.values()):
         lines = [
-            rows.line(found[name], name if f"\n### {name}\n" in page else "")
+            rows.line(found[name], package, name if f"\n### {name}\n" in page else "")
             for name, package in catalogue.items()
             if package.group == group and name in found
         ]

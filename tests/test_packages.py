@@ -44,8 +44,28 @@ def test_a_difference(stock: Outcomes, ours: Outcomes, must: Outcomes) -> None:
 def test_what_only_this_engine_does() -> None:
     ours = {**GOOD, "f.py::test_b": "passed"}
     assert Comparison(GOOD, ours, {}).differences
-    found = Comparison(GOOD, ours, {}, recipes=2, mended=["test_b"])
-    assert (found.differences, found.verdict) == ([], "same; only here: b; the recipe works")
+    found = Comparison(GOOD, ours, {}, recipes=2, mended={"test_b": "it counts"})
+    assert (found.differences, found.verdict) == ([], "same; only here: it counts; the recipe works")
+
+
+def test_what_is_explained() -> None:
+    stock, ours = {"f.T.test_a": "passed", **GOOD}, {"f.T.test_a": "skipped", **GOOD}
+    found = Comparison(stock, ours, {}, explained={"test_a": "one test is for Django's engine"})
+    assert (found.differences, found.verdict) == ([], "same; but one test is for Django's engine")
+    assert Comparison(stock, ours, {}, explained={"test_b": "it never does"}).differences
+    assert Comparison(GOOD, GOOD, {}, explained={"test_b": "it never does"}).verdict == "same"
+    # Nothing excuses a test of ours.
+    failed = {"f.T.test_a": "failed"}
+    assert Comparison(stock, {**ours, **failed}, failed, explained={"test_a": "it may"}).differences
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="reads TOML")
+def test_each_package_s_own_tests_run_or_the_table_says_why_not() -> None:
+    from tests.support.packages.catalogue import load
+
+    packages = [each for each in load().values() if each.requirements]
+    assert packages
+    assert [each.name for each in packages if bool(each.suite) == bool(each.without)] == []
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="reads TOML")

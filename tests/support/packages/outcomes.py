@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
 Outcomes = Mapping[str, str]
 # In the order in which they are told.
@@ -22,15 +22,16 @@ def counted(outcomes: Outcomes) -> str:
 class Comparison:
     """What became of the same tests with both engines.
 
-    must: outcomes of those that have to pass here. recipes: how many of them are for this engine only. mended: tests
-    that may fail with Django's engine.
+    must: outcomes of those that have to pass here. recipes: how many of them are for this engine only. mended: what
+    each test shows that may fail with Django's engine. explained: why a test may go another way here.
     """
 
     stock: Outcomes
     ours: Outcomes
     must: Outcomes
     recipes: int = 0
-    mended: Collection[str] = ()
+    mended: Mapping[str, str] = field(default_factory=dict)
+    explained: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def mends(self) -> list[str]:
@@ -42,11 +43,19 @@ class Comparison:
         ]
 
     @property
+    def exceptions(self) -> list[str]:
+        """Tests that went another way than with Django's engine, for a reason that is known."""
+        return [name for name in self._changed if _bare(name) in self.explained and name not in self.must]
+
+    @property
+    def _changed(self) -> list[str]:
+        names = {*self.stock, *self.ours}
+        return [name for name in names if self.stock.get(name) != self.ours.get(name) or self.stock[name] == BROKEN]
+
+    @property
     def differences(self) -> list[str]:
         """Each test that went another way than with Django's engine, and each recipe that does not work."""
-        mends = set(self.mends)
-        names = sorted({*self.stock, *self.ours} - mends)
-        changed = [name for name in names if self.stock.get(name) != self.ours.get(name) or self.stock[name] == BROKEN]
+        changed = sorted(set(self._changed) - {*self.mends, *self.exceptions})
         return [
             *(f"{name}: {self.stock.get(name, 'not run')}, here {self.ours.get(name, 'not run')}" for name in changed),
             *(f"{name}: {outcome}" for name, outcome in sorted(self.must.items()) if outcome != "passed"),
@@ -57,17 +66,17 @@ class Comparison:
     def verdict(self) -> str:
         if self.differences:
             return f"{len(self.differences)} differ"
-        names = dict.fromkeys(_bare(name) for name in self.mends)
         parts = ["same" if self.stock else ""]
-        parts += ["only here: " + ", ".join(map(_words, names))] if names else []
+        parts += [f"only here: {said}" for said in _said(self.mends, self.mended)]
+        parts += [f"but {said}" for said in _said(self.exceptions, self.explained)]
         parts += ["the recipe works"] if self.recipes else []
         return "; ".join(filter(None, parts))
 
 
 def _bare(name: str) -> str:
-    """Return a test's own name, without its file and its parameters."""
-    return name.rpartition("::")[2].partition("[")[0]
+    """Return a test's own name, without its file or module, its class and its parameters."""
+    return name.partition("[")[0].rpartition("::")[2].rpartition(".")[2]
 
 
-def _words(name: str) -> str:
-    return name.removeprefix("test_").replace("_s_", "'s ").replace("_", " ")
+def _said(names: Iterable[str], words: Mapping[str, str]) -> Collection[str]:
+    return dict.fromkeys(words[_bare(name)] for name in sorted(names))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.packages.catalogue import Package, Suite
-from tests.support.packages.lab import OURS, Lab
+from tests.support.packages.lab import NAMED, OURS, Lab
 from tests.support.packages.outcomes import BROKEN, Outcomes
 
 ROOT = Path(__file__).parents[3]
 INSIDE = Path(__file__).with_name("inside")
 # Seconds for one run, on a machine that is busy.
 LIMIT = 1800
+_TEST = re.compile(r"(^|/)(test_[^/]*|[^/]*_test)\.py$")
 # What this machine's own configuration would bring in.
 _FOREIGN = ("PG", "AZURE_", "IDENTITY_", "DJANGO_", "PYTEST_", "COVERAGE")
 
@@ -30,7 +32,7 @@ def source(package: str, cache: Path) -> Path:
     if not folder.exists():
         fetched = cache / "fetched" / package
         shutil.rmtree(fetched, ignore_errors=True)
-        download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
+        download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", package]
         subprocess.run([*download, "-d", str(fetched), f"{package}=={version(package)}"], check=True)
         (archive,) = fetched.glob("*.tar.gz")
         with tarfile.open(archive) as opened:
@@ -52,6 +54,7 @@ def suite(package: Package, engine: str, lab: Lab, cache: Path) -> Outcomes:
     lab.start_over(superuser=described.superuser)
     settings = {
         "settings": described.settings,
+        "databases": described.databases,
         "overrides": _filled(dict(described.overrides), engine)
         | ({"TEST_RUNNER": "azpg_runner.Runner"} if described.runner == "django" else {}),
     }
@@ -60,8 +63,16 @@ def suite(package: Package, engine: str, lab: Lab, cache: Path) -> Outcomes:
     known["database"]["ENGINE"] = _filled(described.engine, engine)
     file.write_text(json.dumps(known), "utf-8")
     path = [INSIDE, *(folder / each for each in described.path)]
-    environment = {"DJANGO_SETTINGS_MODULE": "azpg_lab_settings"}
+    environment = {"DJANGO_SETTINGS_MODULE": "azpg_lab_settings", **(lab.libpq() if described.programs else {})}
+    if described.before:
+        _done(["-m", "django", *described.before], folder / described.folder, path, file, lab, environment)
     return _run(_command(described), folder / described.folder, path, file, lab, environment)
+
+
+def has_tests(package: Package, cache: Path) -> bool:
+    """Whether a package's source distribution has any tests."""
+    names = (each.relative_to(cache).as_posix() for each in source(package.name, cache).rglob("*.py"))
+    return any(_TEST.search(name) for name in names)
 
 
 def _command(described: Suite) -> list[str]:
@@ -75,7 +86,7 @@ def _filled(value: Any, engine: str) -> Any:
         return {key: _filled(each, engine) for key, each in value.items()}
     if isinstance(value, list):
         return [_filled(each, engine) for each in value]
-    return value.replace("{engine}", engine) if isinstance(value, str) else value
+    return value.format(engine=engine, named=NAMED.get(engine, engine)) if isinstance(value, str) else value
 
 
 def scenario(package: Package, engine: str, lab: Lab) -> tuple[Outcomes, Outcomes]:
@@ -99,16 +110,28 @@ def _run(
 ) -> Outcomes:
     written = lab.folder / "outcomes.json"
     written.unlink(missing_ok=True)
+    said = _done(command, folder, path, described, lab, {**environment, "AZPG_OUTCOMES": str(written)})
+    if not written.exists():
+        return {f"{command[1]} did not come to its end: {said[-2000:]}": BROKEN}
+    found: Outcomes = json.loads(written.read_text("utf-8"))
+    if "-v" in sys.argv or not found.items():
+        print(said)
+    return found
+
+
+def _done(
+    command: list[str], folder: Path, path: list[Path], described: Path, lab: Lab, environment: dict[str, str]
+) -> str:
+    """Run Python among the package's files, and return what it says."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
     given = {
         **inherited,
         **lab.environment(),
         **environment,
         "HOME": str(lab.folder),
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), str(lab.programs()), os.environ["PATH"]]),
         "PYTHONPATH": os.pathsep.join(map(str, path)),
         "AZPG_LAB": str(described),
-        "AZPG_OUTCOMES": str(written),
     }
     done = subprocess.run(
         [sys.executable, *command],
@@ -120,10 +143,4 @@ def _run(
         timeout=LIMIT,
         check=False,
     )
-    said = done.stdout.decode(errors="replace")
-    if not written.exists():
-        return {f"{command[1]} did not come to its end: {said[-2000:]}": BROKEN}
-    found: Outcomes = json.loads(written.read_text("utf-8"))
-    if "-v" in sys.argv or not found.items():
-        print(said)
-    return found
+    return done.stdout.decode(errors="replace")

@@ -11,7 +11,9 @@ with open(os.environ["AZPG_LAB"], encoding="utf-8") as _file:
     _lab = json.load(_file)
 _own = vars(importlib.import_module(_lab["settings"]))
 globals().update({_key: _value for _key, _value in _own.items() if _key.isupper()})
-for _each in globals()["DATABASES"].values():
+_added = {_alias: {"NAME": _lab["database"]["NAME"]} for _alias in _lab["databases"]}
+DATABASES = {**_own["DATABASES"], **_added}
+for _each in DATABASES.values():
     _each.update({_key: _value for _key, _value in _lab["database"].items() if _key not in ("NAME", "OPTIONS")})
     _each["OPTIONS"] = {**_each.get("OPTIONS", {}), **_lab["database"]["OPTIONS"]}
 globals().update(_lab["overrides"])
