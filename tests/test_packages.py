@@ -69,6 +69,22 @@ def test_each_package_s_own_tests_run_or_the_table_says_why_not() -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="reads TOML")
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [("tests/test_a.py", True), ("app/tests/a_test.py", True), ("app/testing.py", False), ("tests/__init__.py", False)],
+)
+def test_whether_a_source_has_tests(tmp_path: Path, path: str, found: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.support.packages import runs
+    from tests.support.packages.catalogue import Package
+
+    file = tmp_path / "test_package-1.0" / path
+    file.parent.mkdir(parents=True)
+    file.touch()
+    monkeypatch.setattr(runs, "source", lambda package, cache: tmp_path / "test_package-1.0")
+    assert runs.has_tests(Package("test-package", "Tools", ()), tmp_path) is found
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="reads TOML")
 def test_the_tables_are_what_the_sessions_found() -> None:
     command = [sys.executable, str(ROOT / "scripts" / "write_composition.py"), "--check"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -23,8 +23,9 @@ class Suite:
     folder: where they run. path: folders for PYTHONPATH; both below the source. engine: a replacement for the engine
     under test. overrides: settings to replace; "{engine}" in them is the engine under test. before: a command of
     Django's that is run first. arguments: for its runner. requirements: what it needs beside the package. superuser:
-    whether its role has to be one. programs: whether it runs psql, which then finds the server.
-    In engine and overrides, "{named}" is an engine with "postgresql" in its name.
+    whether its role has to be one. programs: whether it runs psql, which then finds the server. part: what its
+    arguments choose, if not all of them. variables: of its environment. In engine and overrides, "{named}" is the
+    engine under test by a name with "postgresql" in it.
     """
 
     settings: str
@@ -37,6 +38,8 @@ class Suite:
     requirements: tuple[str, ...] = ()
     superuser: bool = False
     programs: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
+    part: str = ""
     databases: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
 
@@ -69,7 +72,7 @@ class Package:
         """What is run, in the words of the scenario's docstring."""
         found = []
         if self.suite is not None:
-            found.append("its own tests")
+            found.append(f"its own tests of {self.suite.part}" if self.suite.part else "its own tests")
         if self.scenario.exists():
             said = ast.get_docstring(ast.parse(self.scenario.read_text("utf-8"))) or ""
             found.append(" ".join(said.split()).rstrip("."))

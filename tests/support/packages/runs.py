@@ -63,7 +63,8 @@ def suite(package: Package, engine: str, lab: Lab, cache: Path) -> Outcomes:
     known["database"]["ENGINE"] = _filled(described.engine, engine)
     file.write_text(json.dumps(known), "utf-8")
     path = [INSIDE, *(folder / each for each in described.path)]
-    environment = {"DJANGO_SETTINGS_MODULE": "azpg_lab_settings", **(lab.libpq() if described.programs else {})}
+    environment = {"DJANGO_SETTINGS_MODULE": "azpg_lab_settings", **described.variables}
+    environment |= lab.libpq() if described.programs else {}
     if described.before:
         _done(["-m", "django", *described.before], folder / described.folder, path, file, lab, environment)
     return _run(_command(described), folder / described.folder, path, file, lab, environment)
