@@ -585,6 +585,7 @@ def test_list_codes() -> None:
         (["--ca-file=~/azure.pem"], "would be a folder named '~'"),
         (["--ca-file", ""], "not the path of a file"),
         (["--ca-file", "."], "is a folder"),
+        (["--ignore", ","], "names no step"),
         (["--list-codes", "--wait", "3"], "leave out --wait"),
         (["--list-codes", "default"], "leave out ALIAS"),
     ],
@@ -602,6 +603,8 @@ def test_more_arguments_that_are_refused(tmp_path: Path, arguments: list[str], p
     ("arguments", "part"),
     [
         (["--only", "tcp.ok"], "neither a step nor a code"),
+        (["--only", "dns,tcpp"], "Did you mean tcp?"),
+        (["--only", "dns", "default"], "It is an alias: write it before --only."),
         (["--only", "certificates"], "Did you mean certificate?"),
         (["--ignore", "tls.timeuot"], "Did you mean tls.timeout?"),
         (["defualt"], "Did you mean default?"),
