@@ -51,6 +51,8 @@ def suite(package: Package, engine: str, lab: Lab, cache: Path) -> Outcomes:
     folder = lab.folder / "source"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(source(package.name, cache), folder)
+    # Where a package has no settings for pytest, it must not find this project's further up.
+    (lab.folder / "pytest.ini").write_text("[pytest]\n", "utf-8")
     lab.start_over(superuser=described.superuser)
     settings = {
         "settings": described.settings,
