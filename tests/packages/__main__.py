@@ -23,11 +23,11 @@ def compared(package: Package, lab: Lab, cache: Path | None) -> Comparison:
         own = runs.suite(package, engine, lab, cache) if cache is not None else {}
         ours, recipes = runs.scenario(package, engine, lab)
         found[engine] = {**own, **ours}
-        mostly = 2 * list(own.values()).count("passed") < len(own)
+        failing = 2 * list(own.values()).count("passed") < len(own)
     must = {name: outcome for name, outcome in ours.items() if outcome != "skipped"} | recipes
     if cache is not None and package.without == NO_TESTS and runs.has_tests(package, cache):
         must["its source package has tests"] = "not run"
-    if mostly:
+    if failing:
         # Of a run that is set up wrongly, all that can be said is that it fails the same way.
         must["its own tests"] = "most do not pass"
     return Comparison(found[STOCK], found[OURS], must, len(recipes), package.mended, package.explained)

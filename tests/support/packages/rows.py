@@ -58,7 +58,7 @@ def keep(folder: Path, new: Row) -> None:
 def line(row: Row, package: Package, anchor: str = "") -> str:
     """Return a row of Markdown; anchor: of the section about the package, "" if there is none."""
     name = f"[{row['package']}](#{anchor})" if anchor else row["package"]
-    what = re.sub(r"; [A-Z](?=[a-z])", lambda each: each[0].lower(), row["what"])
+    what = re.sub(r"; [A-Z](?=[a-z ])", lambda each: each[0].lower(), row["what"])
     what += f" ({package.without})" if package.without else ""
     said = [_said(row["runs"], key) for key in ("stock", "ours", "verdict")]
     return f"| {' | '.join([name, row['version'], what[0].upper() + what[1:], *said])} |"
