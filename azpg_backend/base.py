@@ -204,7 +204,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
             # Broken for the pool, which then makes another, whoever closes it: a request, or a task by itself.
             self.connection.close()
         self.leave_after_use = False
-        super()._close()
+        super()._close()  # type: ignore[misc]  # Django's own; django-stubs has no such method.
 
     def is_usable(self) -> bool:
         """Whether the connection works, without a round trip if the socket can tell.

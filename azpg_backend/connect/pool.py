@@ -128,8 +128,8 @@ class Workers:
             raise failure.copy().explained(self.door.plan.alias)
 
 
-class _Woken(PoolTimeout):  # type: ignore[misc]
-    """A request need not wait any longer for its place in the queue to come."""
+class _Woken(Exception):  # noqa: N818 (no error)
+    """Waiting can't help a request. Not a PoolTimeout, which psycopg_pool gives words of its own."""
 
 
 class Pool(ConnectionPool[Any]):  # type: ignore[misc]

@@ -27,7 +27,7 @@ POOL = {"pool": {"min_size": 1, "max_size": 4}}
 needs_pool = pytest.mark.skipif(not is_psycopg3, reason="Django's pool needs psycopg 3")
 
 
-@pytest.mark.parametrize("name", ["uwsgi", "gunicorn"])
+@pytest.mark.parametrize("name", ["uwsgi", "uwsgi, lazily", "uwsgi, with hooks", "gunicorn", "gunicorn, threads"])
 @pytest.mark.parametrize("pooled", [False, pytest.param(True, marks=needs_pool)])
 def test_workers_that_were_forked_with_a_connection(
     server: LocalPostgres, settings_for: SettingsFor, tmp_path: Path, name: str, pooled: bool
