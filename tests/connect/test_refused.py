@@ -23,7 +23,7 @@ from demo_project.localpg import LocalPostgres
 from demo_project.localpg.server import find_binaries
 from tests.support import servers
 from tests.support.plans import planned_settings
-from tests.support.settings import PASSWORD, Settings, SettingsFor, entra_settings_at, settings_at
+from tests.support.settings import Settings, SettingsFor, entra_settings_at, settings_at
 
 Connect = Callable[..., Any]
 # For Django's page.
@@ -95,10 +95,11 @@ def test_no_frame_has_the_password_if_psql_fails(
     """Reporters look at commands as well."""
     monkeypatch.setenv("PATH", f"{find_binaries()}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(DatabaseClient, "executable_name", psql)
-    settings = settings_at(servers.closed_port(), root_file)
+    # One whose repr() is no other.
+    settings = {**settings_at(servers.closed_port(), root_file), "PASSWORD": "gfa7Kq!z"}
     with pytest.raises((OSError, subprocess.SubprocessError)) as caught:
         connect(settings).client.runshell(["-c", "SELECT 1"])
-    assert PASSWORD not in shown(caught.value)
+    assert "gfa7Kq!z" not in shown(caught.value)
     assert [each for each in frames(caught.value) if each.tb_frame.f_code.co_name == "runshell"]
 
 
