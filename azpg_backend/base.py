@@ -191,13 +191,10 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         """At the start and the end of a request: do not keep a connection to a server that takes no writes."""
         free = self.connection is not None and not self.in_atomic_block
         if free and (self.leave_after_use or self._leads_to_a_standby(self.connection)):
-            self._leave()
+            self.leave_after_use = True
+            self.close()
             return
         super().close_if_unusable_or_obsolete()
-
-    def _leave(self) -> None:
-        self.leave_after_use = True
-        self.close()
 
     def _close(self) -> None:
         if self.leave_after_use and self.connection is not None and self.pool:
