@@ -27,8 +27,8 @@ RETRY = (0.2, 30.0)
 # Seconds in which a fresh token that is refused too is not replaced again: the mistake is another one, and every
 # login of a busy site would ask for a token of its own.
 FRESH = 30.0
-# Seconds between a failure and the next request. Without a token every login makes one, and identity endpoints limit how
-# many they answer.
+# Seconds between a failure and the next request. Without a token every login makes one, and identity endpoints limit
+# how many they answer.
 PAUSE = 0.25
 # Renewals of a token that no connection asks for, before it is left to end: a day, with tokens of an hour.
 IDLE_RENEWALS = 24
