@@ -223,9 +223,11 @@ CAUSES = (
         # PgBouncer says which kind of login failed, and names no user.
         r"(?:password|SASL|SCRAM|PAM|LDAP|certificate|\"trust\"|GSSAPI|RADIUS|Ident|Peer|BSD) authentication failed"
         r"|\bauth failed|invalid server signature",
-        "the password is wrong, the role does not exist or has no password (the server does not say which)",
-        "Check USER (without '@server') and PASSWORD, or reset it: az postgres flexible-server update "
-        "--admin-password. A role of Microsoft Entra logs in with OPTIONS['azpg']['auth'] = 'entra'.",
+        "the password is wrong or past its VALID UNTIL, or the role does not exist or has no password (the server does "
+        "not say which)",
+        "Check USER (without '@server') and PASSWORD. To set a new password: az postgres flexible-server update "
+        "--admin-password for the administrator, ALTER ROLE ... PASSWORD '...' for another role. A role of Microsoft "
+        "Entra logs in with OPTIONS['azpg']['auth'] = 'entra'.",
     ),
     Cause(
         "login.wrong_password",
@@ -241,10 +243,15 @@ CAUSES = (
     ),
     Cause(
         "login.permission_denied",
-        r'permission denied for database|is not permitted to log in|database ".*" is disabled'
-        r"|database does not allow connections",
+        r'permission denied for database|is not permitted to log in|database ".*" is disabled',
         "the role exists, but may not log in to this database",
         "As an administrator: ALTER ROLE ... LOGIN, or GRANT CONNECT ON DATABASE ... TO ...",
+    ),
+    Cause(
+        "login.permission_denied",
+        r"is not currently accepting connections|database does not allow connections",
+        "this database takes no connections from anybody, like template0",
+        "Correct NAME; or, as an administrator in another database: ALTER DATABASE ... ALLOW_CONNECTIONS true;",
     ),
     Cause(
         "login.permission_denied",
@@ -254,8 +261,16 @@ CAUSES = (
     ),
     Cause(
         "login.too_many_connections",
-        r"too many clients already|remaining connection slots are reserved|too many connections for"
-        r"|max_client_conn|max_(?:user|db)_(?:client_)?connections",
+        r"too many connections for (?:role|database)",
+        "the role or the database that the message names has a CONNECTION LIMIT of its own, and it is reached",
+        "Use fewer connections; or, as an administrator, raise the limit: ALTER ROLE ... CONNECTION LIMIT ..., or "
+        "ALTER DATABASE ... CONNECTION LIMIT ... (-1 for none).",
+        transient=True,
+    ),
+    Cause(
+        "login.too_many_connections",
+        r"too many clients already|remaining connection slots are reserved|max_client_conn"
+        r"|max_(?:user|db)_(?:client_)?connections",
         "all connections that the server allows are taken (a B1ms has 35 for applications)",
         "Use the built-in PgBouncer (PORT 6432), a smaller pool or fewer workers; under ASGI set CONN_MAX_AGE to 0 or "
         "use OPTIONS['pool']. SELECT * FROM pg_stat_activity shows who holds them.",
@@ -318,9 +333,24 @@ CAUSES = (
     ),
     Cause(
         "login.failed",
-        r"unrecognized configuration parameter|invalid value for parameter",
-        "OPTIONS['options'] (or PGOPTIONS) sets something the server does not know",
-        "Correct or remove it.",
+        r"unrecognized configuration parameter|invalid value for parameter|invalid command-line argument for server"
+        r'|(?:-c |--)\S+ requires a value|parameter ".*" cannot be (?:changed|set)|permission denied to set parameter',
+        "OPTIONS['options'] (or PGOPTIONS) holds something that the server does not take from this role",
+        'Correct or remove it. Write "-c name=value" for each parameter, and a blank in a value as "\\\\ ".',
+    ),
+    Cause(
+        "login.failed",
+        r"permission denied to start WAL sender|replication role to start walsender|for replication connection",
+        "OPTIONS['replication'] asks for a replication connection, in which Django can't work",
+        "Remove 'replication' from OPTIONS.",
+    ),
+    Cause(
+        "login.failed",
+        r"private key file|could not load (?:private key|certificate) file|could not read certificate file"
+        r"|did not request an SSL certificate|requires a valid client certificate",
+        "the client certificate is at fault, and Azure asks for none",
+        "Remove sslcert, sslkey and sslcertmode from OPTIONS. A server of your own that wants a certificate needs "
+        "sslcert and sslkey, and a key file that others can't read (chmod 600).",
     ),
     Cause(
         "login.failed",

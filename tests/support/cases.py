@@ -134,6 +134,9 @@ LOGIN_TEXTS: list[tuple[str, str]] = [
     ("client_login_timeout (server down)", "login.starting_up"),
     ("pgbouncer cannot connect to server", "login.starting_up"),
     ("server login has been failing, try again later (server_login_retry)", "login.starting_up"),
+    ('database "template0" is not currently accepting connections', "login.permission_denied"),
+    ('too many connections for role "app"', "login.too_many_connections"),
+    ('too many connections for database "app"', "login.too_many_connections"),
     ('unrecognized configuration parameter "x"', "login.failed"),
     ("something that nobody has seen yet", "login.failed"),
 ]
