@@ -9,6 +9,11 @@ from typing import Any
 
 from azpg_backend.plan import resource_id, texts
 
+# Arguments of azure-identity's credentials.
+_OF_CREDENTIALS = frozenset(
+    {"authority", "certificate_path", "client_id", "client_secret", "identity_config", "managed_identity_client_id"}
+    | {"tenant_id", "token_file_path", "workload_identity_client_id"}
+)
 AUTH_METHODS = ("password", "entra")
 
 
@@ -64,6 +69,9 @@ def parse(value: Any) -> Options:
         )
     for key in value:
         if not isinstance(key, str) or key not in names():
+            if key in _OF_CREDENTIALS:
+                remedy = f"Write it one level down: 'credential_kwargs': {{{key!r}: ...}}, beside 'credential'."
+                raise InvalidOption(key, "is an argument of a credential", remedy)
             near = difflib.get_close_matches(str(key).lower(), names(), n=1) if isinstance(key, str) else []
             remedy = "".join(f"Did you mean {each!r}? " for each in near) + f"Valid keys: {texts.listed(names())}."
             raise InvalidOption(texts.shown_key(key), "is not an option of this backend", remedy)

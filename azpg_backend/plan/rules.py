@@ -69,6 +69,12 @@ def _text(value: Any) -> bool:
     return isinstance(value, (str, int, float)) and not isinstance(value, bool)
 
 
+def _isolation_level(value: Any) -> bool:
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel
+
+    return not isinstance(value, bool) and IsolationLevel(value) in IsolationLevel
+
+
 def _name(value: Any) -> bool:
     return isinstance(value, str)
 
@@ -176,8 +182,7 @@ _FACTORY = Rule(
 OPTIONS: Mapping[str, Rule] = {
     "assume_role": Rule(lambda value: value is None or _name(value), "the name of a role", "Write text."),
     "isolation_level": Rule(
-        # Of the numbers, Django refuses those that it does not know, in words of its own.
-        _integer(-2_147_483_648),
+        _isolation_level,
         "an isolation level",
         "Write django.db.backends.postgresql.psycopg_any.IsolationLevel.SERIALIZABLE, or another of its members.",
     ),

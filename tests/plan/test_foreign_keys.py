@@ -44,6 +44,12 @@ from tests.support.plans import ids, only, planned
         ("role", "a", "'assume_role'"),
         ("min_size", 4, "'pool': {'min_size': ...}"),
         ("plaintext_on_loopback", True, "'azpg': {'plaintext_on_loopback': ...}"),
+        ("socketTimeout", 5, "statement_timeout"),
+        ("targetServerType", "primary", "'target_session_attrs'"),
+        ("sslfactory", "x", "TLS with verification is always on"),
+        ("compression", "zstd", "belongs to another database"),
+        ("maxPoolSize", 5, "'pool': {'min_size': ..., 'max_size': ...}"),
+        ("pool_pre_ping", True, "'pool': {'min_size': ..., 'max_size': ...}"),
         ("quantum", 5, "Parameter Key Words"),
     ],
 )
@@ -72,6 +78,11 @@ def test_an_argument_of_the_other_driver(key: str) -> None:
 def test_the_option_of_azpg_that_was_meant(key: Any, meant: str) -> None:
     assert ("Did you mean" in only(planned({"azpg": {key: 5}}))) == bool(meant)
     assert f"{meant!r}? Valid keys: 'auth'" in only(planned({"azpg": {key: 5}})) or not meant
+
+
+@pytest.mark.parametrize("key", ["client_id", "client_secret", "tenant_id", "managed_identity_client_id"])
+def test_an_argument_of_a_credential(key: str) -> None:
+    assert f"'credential_kwargs': {{{key!r}: ...}}" in only(planned({"azpg": {key: "x1y2"}}))
 
 
 def test_what_the_remedy_says_is_accepted() -> None:
