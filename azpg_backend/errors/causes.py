@@ -243,15 +243,16 @@ CAUSES = (
     ),
     Cause(
         "login.permission_denied",
-        r'permission denied for database|is not permitted to log in|database ".*" is disabled',
+        r"permission denied for database|is not permitted to log in",
         "the role exists, but may not log in to this database",
         "As an administrator: ALTER ROLE ... LOGIN, or GRANT CONNECT ON DATABASE ... TO ...",
     ),
     Cause(
         "login.permission_denied",
-        r"is not currently accepting connections|database does not allow connections",
+        r'is not currently accepting connections|database does not allow connections|database ".*" is disabled',
         "this database takes no connections from anybody, like template0",
-        "Correct NAME; or, as an administrator in another database: ALTER DATABASE ... ALLOW_CONNECTIONS true;",
+        "Correct NAME; or, as an administrator in another database: ALTER DATABASE ... ALLOW_CONNECTIONS true; for a "
+        "PgBouncer of your own, in its console: ENABLE <database>;",
     ),
     Cause(
         "login.permission_denied",
@@ -278,7 +279,8 @@ CAUSES = (
     ),
     Cause(
         "login.starting_up",
-        r"database system is (?:starting up|shutting down|in recovery mode|not yet accepting connections)"
+        r"database system is (?:starting up|shutting down|in recovery mode|not (?:yet )?accepting connections)"
+        r"|must be superuser to connect (?:during database shutdown|in binary upgrade mode)"
         r"|pooler is shutting down|server shutting down|server login has been failing|query_wait_timeout"
         r"|client_login_timeout|pgbouncer cannot connect to server|server conn(?:ection)? crashed"
         r"|terminating connection due to administrator command",
@@ -289,9 +291,10 @@ CAUSES = (
     Cause(
         "login.starting_up",
         # libpq's words for an answer other than yes or no to its request for TLS.
-        r"server sent an error response during SSL exchange|could not fork new process",
-        "the server could not start a process for this connection: it is out of memory or restarting",
-        "Try again shortly. If it lasts, look at the server's memory and connections in the Azure portal.",
+        r"server sent an error response during SSL exchange|could not fork new process|out of memory"
+        r"|too many open files|no space left on device",
+        "the server could not start a process for this connection: it is out of memory or storage, or restarting",
+        "Try again shortly. If it lasts, look at the server's memory, storage and connections in the Azure portal.",
         transient=True,
     ),
     Cause(
@@ -358,6 +361,14 @@ CAUSES = (
         "target_session_attrs asks for another kind of server than the one that answered; during a failover or "
         "promotion that passes",
         "If it stays so, use the virtual endpoint for it (.writer or .reader), or prefer-standby for a reader.",
+        transient=True,
+    ),
+    Cause(
+        "login.failed",
+        r"canceling authentication due to timeout",
+        "the login took longer than the server waits for one (authentication_timeout)",
+        "Try again shortly. If it stays so, this machine or the server is overloaded, or the path between "
+        "them is slow.",
         transient=True,
     ),
     # What the network says
