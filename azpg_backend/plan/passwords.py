@@ -83,9 +83,9 @@ SHAPES: tuple[tuple[re.Pattern[str], str, str], ...] = (
     ),
     (
         re.compile(
-            r"(change[-_ ]?(me|it|this)[!.\d]*|tbd"
+            r"[\[({]?(change[-_ ]?(me|it|this)[!.\d]*|tbd"
             r"|(your|my|the|insert|enter|put|replace|server|admin|db)[-_ ]?(\w+[-_ ])*"
-            r"(password|passwd|secret)[-_ ]?(here)?|replace[-_ ]?me|to[-_ ]?do|placeholder|example|redacted)\Z",
+            r"(password|passwd|secret)[-_ ]?(here)?|replace[-_ ]?me|to[-_ ]?do|placeholder|example|redacted)[\])}]?\Z",
             re.IGNORECASE,
         ),
         "is a placeholder from an example",

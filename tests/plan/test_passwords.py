@@ -61,6 +61,7 @@ class SecretStr:
         ("SCRAM-SHA-256$4096:gfa7Kq$x:y", "what a server stores"),
         ("md5" + "0123456789abcdef" * 2, "what a server stores"),
         ("ChangeMe!", "a placeholder from an example"),
+        ("[YOUR-PASSWORD]", "a placeholder from an example"),
         ("Bearer eyJ0eXAiOiJKV1QiLCJ.eyJhdWQi.gfa7Kq", "is a token"),
         ("[{'value': 'gfa7Kq'}]", "a JSON document"),
         (Path("/run/secrets/gfa7Kq"), "the path of a file"),
