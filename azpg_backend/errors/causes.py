@@ -270,8 +270,15 @@ CAUSES = (
     ),
     Cause(
         "login.too_many_connections",
-        r"too many clients already|remaining connection slots are reserved|max_client_conn"
-        r"|max_(?:user|db)_(?:client_)?connections",
+        r"max_client_conn|max_(?:user|db)_(?:client_)?connections",
+        "PgBouncer takes no more connections: the limit of its own that the message names is reached",
+        "Use a smaller pool or fewer workers, or raise that limit (on Azure the server parameter "
+        "pgbouncer.max_client_conn).",
+        transient=True,
+    ),
+    Cause(
+        "login.too_many_connections",
+        r"too many clients already|remaining connection slots are reserved",
         "all connections that the server allows are taken (a B1ms has 35 for applications)",
         "Use the built-in PgBouncer (PORT 6432), a smaller pool or fewer workers; under ASGI set CONN_MAX_AGE to 0 or "
         "use OPTIONS['pool']. SELECT * FROM pg_stat_activity shows who holds them.",
@@ -408,7 +415,8 @@ CAUSES = (
         "login.failed",
         r"server closed the connection unexpectedly|connection reset by peer|EOF detected|unexpected eof"
         r"|SSL connection has been closed|could not receive data|could not send data|connection aborted",
-        "the connection was cut: a restart or failover, or a firewall that inspects TLS",
+        "the connection was cut: a restart or failover, a PgBouncer that found no free server in time, or a firewall "
+        "that inspects TLS",
         "Try again shortly; if it stays so, let traffic to the server bypass TLS inspection.",
         transient=True,
     ),

@@ -67,6 +67,8 @@ def test_one_server_that_may_recover_is_enough(text: str, transient: bool) -> No
         ("could not open file: Too many open files in system", "out of memory or storage"),
         ("could not write to file: No space left on device", "out of memory or storage"),
         ("canceling authentication due to timeout", "longer than the server waits"),
+        ("no more connections allowed (max_client_conn)", "PgBouncer takes no more connections"),
+        ("client connections exceeded (max_user_client_connections)", "PgBouncer takes no more connections"),
         ("-c foo requires a value", "OPTIONS['options']"),
         ("--foo requires a value", "OPTIONS['options']"),
         ("invalid command-line argument for server process: b", "OPTIONS['options']"),
