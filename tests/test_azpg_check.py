@@ -519,6 +519,21 @@ def test_one_line_an_alias(databases: Databases, good: dict[str, Any]) -> None:
     assert re.match(r"bad  FAIL  [\d.]+ m?s  login\.wrong_password: ", second)
 
 
+def test_one_line_has_the_forecast(databases: Databases, good: dict[str, Any]) -> None:
+    databases(default=good)
+    text = azpg_check("--offline", "--verbosity", "0", "--forecast")[1]
+    assert re.fullmatch(r"default  ok  [\d.]+ m?s  works until \d{4}-\d\d-\d\d\n", text)
+
+
+def test_psql_is_told_which_password(databases: Databases, good: dict[str, Any]) -> None:
+    entra = {key: each for key, each in good.items() if key != "PASSWORD"}
+    azpg = {"auth": "entra", "connect_retry_seconds": 0}
+    databases(default=good, entra={**entra, "OPTIONS": {**good["OPTIONS"], "azpg": azpg}})
+    assert "The same with psql (it asks for the password):" in azpg_check("default", "--offline")[1]
+    said = "(its password is a Microsoft Entra token; manage.py dbshell gets one):"
+    assert said in azpg_check("entra", "--offline", "--only", "settings")[1]
+
+
 def test_every_problem_is_visible_to_a_script(databases: Databases, good: dict[str, Any], tmp_path: Path) -> None:
     """B13: a root that ends tomorrow, and Azure's lacking."""
     path = tmp_path / "ending.pem"
@@ -594,6 +609,7 @@ def test_list_codes() -> None:
         (["--ca-file=~/azure.pem"], "would be a folder named '~'"),
         (["--ca-file", ""], "not the path of a file"),
         (["--ca-file", "."], "is a folder"),
+        (["--ignore", ","], "names no step"),
         (["--list-codes", "--wait", "3"], "leave out --wait"),
         (["--list-codes", "default"], "leave out ALIAS"),
     ],
@@ -611,6 +627,8 @@ def test_more_arguments_that_are_refused(tmp_path: Path, arguments: list[str], p
     ("arguments", "part"),
     [
         (["--only", "tcp.ok"], "neither a step nor a code"),
+        (["--only", "dns,tcpp"], "Did you mean tcp?"),
+        (["--only", "dns", "default"], "It is an alias: write it before --only."),
         (["--only", "certificates"], "Did you mean certificate?"),
         (["--ignore", "tls.timeuot"], "Did you mean tls.timeout?"),
         (["defualt"], "Did you mean default?"),

@@ -16,6 +16,11 @@ from azpg_backend.errors.redact import printable
 # Milliseconds from which a step's duration is worth a reader's time.
 _SLOW_MS = 1000.0
 _WORDS = {Status.PASS: "ok", Status.WARN: "WARN", Status.FAIL: "FAIL", Status.SKIP: "skip"}
+# What psql needs, by the way in which the alias logs in.
+_PASSWORDS = {
+    "password": "it asks for the password",
+    "entra": "its password is a Microsoft Entra token; manage.py dbshell gets one",
+}
 INTERRUPTED = "Interrupted: the steps marked 'not reached' were not looked at."
 _STEP_WIDTH = len("certificate")
 _INDENT = " " * (2 + _STEP_WIDTH + 2 + 4 + 2)
@@ -38,7 +43,13 @@ def line(database: DatabaseReport, style: Style) -> str:
     word = _WORDS[worst.status] if troubled else _WORDS[Status.PASS]
     paint = _painters(style)[worst.status if troubled else Status.PASS]
     rest = f"  {worst.code}: {worst.message}" if troubled else ""
-    return f"{printable(database.alias)}  {paint(word)}  {_seconds(database.duration_ms)}{rest}"
+    return f"{printable(database.alias)}  {paint(word)}  {_seconds(database.duration_ms)}{_outlook(database)}{rest}"
+
+
+def _outlook(database: DatabaseReport) -> str:
+    """Return the forecast in few words, if there is one."""
+    found = (step.detail["forecast"]["when"] for step in database.steps if "forecast" in step.detail)
+    return "".join(f"  {when}" for when in found)
 
 
 def summary(databases: Sequence[DatabaseReport], seconds: float, style: Style) -> str:
@@ -81,7 +92,7 @@ def _lines(database: DatabaseReport, style: Style, width: int, slow: float) -> I
                 yield from (_INDENT + more for more in _wrapped(f"forecast: {coming['text']}", width))
     if database.psql:
         yield ""
-        yield "  The same with psql (it asks for the password):"
+        yield f"  The same with psql ({_PASSWORDS[database.auth]}):"
         yield f"  {for_terminal(database.psql)}"
 
 

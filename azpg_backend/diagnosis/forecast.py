@@ -51,7 +51,9 @@ class Forecast:
 
     @property
     def when(self) -> str:
-        return "may break on any day" if self.now else f"breaks on {self.day}"
+        if self.breaks:
+            return "may break on any day" if self.now else f"breaks on {self.day}"
+        return f"works until {self.day}" if self.day else "works so far"
 
     def __str__(self) -> str:
         if self.breaks:
@@ -65,6 +67,7 @@ class Forecast:
         return {
             "verdict": "breaks" if self.breaks else "keeps",
             "date": self.day.isoformat() if self.day else None,
+            "when": self.when,
             "because": self.because,
             "list": self.age,
             "text": str(self),

@@ -18,6 +18,7 @@ from azpg_backend.trust import writing
 class Output(NamedTuple):
     """One report.
 
+    format: "" until the --format that an --output belongs to has been read.
     path: the file, or "" for standard output.
     """
 
@@ -47,8 +48,8 @@ def add_arguments(parser: CommandParser, path: Callable[[str], str]) -> None:
         type=path,
         dest="format",
         action=_Path,
-        help="Write the report of the --format before it to PATH, whole or not at all. If every report goes to a file, "
-        "text is printed as well.",
+        help="Write the report of the --format beside it to PATH, whole or not at all; without one, text. If every "
+        "report goes to a file, text is printed as well.",
     )
 
 
@@ -56,7 +57,9 @@ class _Format(argparse.Action):
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
     ) -> None:
-        setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or ()), Output(str(values))])
+        asked: list[Output] = list(getattr(namespace, self.dest) or ())
+        path = asked.pop().path if asked and not asked[-1].format else ""
+        setattr(namespace, self.dest, [*asked, Output(str(values), path)])
 
 
 class _Path(argparse.Action):
@@ -64,9 +67,10 @@ class _Path(argparse.Action):
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
     ) -> None:
         asked: list[Output] = list(getattr(namespace, self.dest) or ())
-        if not asked or asked[-1].path:
-            parser.error(f"argument --output: {values!r} follows no --format that it could belong to")
-        setattr(namespace, self.dest, [*asked[:-1], Output(asked[-1].format, str(values))])
+        if asked and not asked[-1].format:
+            parser.error(f"argument --output: {asked[-1].path!r} has no --format beside it")
+        format = asked.pop().format if asked and not asked[-1].path else ""
+        setattr(namespace, self.dest, [*asked, Output(format, str(values))])
 
 
 def is_files_only(given: str | Sequence[Output] | None) -> bool:
@@ -81,6 +85,10 @@ def asked_for(given: str | Sequence[Output] | None, others: Mapping[str, str | N
     others: the other files of this run, by the flags that name them; no report may replace one of them.
     """
     outputs = [Output(given)] if isinstance(given, str) else list(given or ())
+    if len(outputs) == 1 and not outputs[0].format:
+        outputs = [Output("text", outputs[0].path)]
+    if strays := [each.path for each in outputs if not each.format]:
+        raise OutputError(f"--output: {strays[0]} has no --format beside it. Write --format and --output in pairs.")
     if len([each for each in outputs if not each.path]) > 1:
         raise OutputError("--format: only one report can go to standard output. Give the others an --output each.")
     taken = {os.path.realpath(path): flag for flag, path in (others or {}).items() if path}

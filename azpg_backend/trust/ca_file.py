@@ -96,7 +96,8 @@ class CaFile:
             "azpg.W009",
             self.path,
             f"{self.path} lacks {names}{has}",
-            "Run manage.py azpg_check --update-ca to add it, or remove sslrootcert to use the roots in this package.",
+            f"Run manage.py azpg_check --update-ca to add {'it' if len(missing) == 1 else 'them'}, or remove "
+            "sslrootcert to use the roots in this package.",
         )
 
     def _ending_roots(self, now: datetime.datetime) -> Iterator[Problem]:

@@ -22,6 +22,7 @@ from azpg_backend.plan import libpq
 from azpg_backend.trust import announcements, ca_file, manifest
 from demo_project.localpg import Authority, azure_chain
 from demo_project.localpg.certificates import Profile, new_key
+from demo_project.localpg.server import free_port
 from tests.support import servers
 from tests.support.diagnosis import step
 from tests.support.futures import FAKETIME, OWN_HOST, TODAY, Make, World, accepted, authority, change, day
@@ -367,6 +368,13 @@ def test_the_systems_roots_have_no_forecast(databases: Databases, arguments: tup
         found = step("certificate", "--timeout", "5", *arguments)
     assert found["status"] == "skip"
     assert found["message"].endswith(f"knows these roots{said}")
+
+
+def test_a_server_that_is_not_there_has_none(databases: Databases) -> None:
+    settings = {"NAME": "app", "USER": "app", "PASSWORD": "x", "HOST": OWN_HOST, "PORT": free_port()}
+    databases(default={"ENGINE": "azpg_backend", **settings, "OPTIONS": {"hostaddr": "127.0.0.1", "azpg": NO_RETRY}})
+    found = step("certificate", "--timeout", "5", "--forecast")
+    assert (found["status"], found["message"]) == ("skip", "needs tls, so there is no forecast")
 
 
 # The list

@@ -209,10 +209,27 @@ def test_a_report_replaces_the_one_before(mixed: None, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "kinds"),
+    [
+        (["--output", "{}/a", "--format", "json"], ["json"]),
+        (["--output", "{}/a"], ["text"]),
+        (["--output", "{}/a", "--format", "json", "--output", "{}/b", "--format", "junit"], ["json", "junit"]),
+        (["--format", "json", "--output", "{}/a", "--output", "{}/b", "--format", "junit"], ["json", "junit"]),
+        (["--output", "{}/a", "--format", "json", "--format", "junit", "--output", "{}/b"], ["json", "junit"]),
+    ],
+)
+def test_either_order_makes_a_pair(mixed: None, tmp_path: Path, arguments: list[str], kinds: list[str]) -> None:
+    command(*[each.format(tmp_path) for each in arguments])
+    written = [path.read_text() for path in sorted(tmp_path.iterdir())]
+    found = ["json" if text.startswith("{") else "junit" if text.startswith("<?xml") else "text" for text in written]
+    assert found == kinds
+
+
+@pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["--output", "{}/a"], "follows no --format"),
-        (["--format", "json", "--output", "{}/a", "--output", "{}/b"], "follows no --format"),
+        (["--format", "json", "--output", "{}/a", "--output", "{}/b"], "b has no --format beside it"),
+        (["--output", "{}/a", "--output", "{}/b", "--format", "json"], "a' has no --format beside it"),
         (["--format", "json", "--format", "text"], "only one report can go to standard output"),
         (["--format", "json", "--output", "{}/a", "--format", "text", "--output", "{}/./a"], "is there twice"),
         (["--format", "json", "--output", "{}/no/a"], "there is no folder"),

@@ -16,7 +16,7 @@ from azpg_backend.diagnosis.context import Context
 from azpg_backend.diagnosis.forecast import Forecast
 from azpg_backend.diagnosis.handshake import Handshake
 from azpg_backend.diagnosis.report import StepResult, from_problems, passed
-from azpg_backend.diagnosis.step import Step, encryption, handshakes, network
+from azpg_backend.diagnosis.step import Need, Step, encryption, handshakes, network
 from azpg_backend.errors import causes
 from azpg_backend.errors.problem import Problem, Severity
 from azpg_backend.errors.redact import printable
@@ -138,14 +138,23 @@ def _certificate(certificate: x509.Certificate) -> dict[str, Any]:
 
 def _known_roots(context: Context) -> str:
     if context.system_roots:
-        hidden = "sslrootcert=system: only the driver's own OpenSSL knows these roots"
-        return hidden if context.announcements is None else f"{hidden}, so there is no forecast"
+        return "sslrootcert=system: only the driver's own OpenSSL knows these roots"
     return "" if context.ca_usable else "needs ca"
+
+
+def _or_no_forecast(need: Need) -> Need:
+    """Let whoever asked for a forecast know that there is none."""
+
+    def asked(context: Context) -> str:
+        why = need(context)
+        return f"{why}, so there is no forecast" if why and context.announcements is not None else why
+
+    return asked
 
 
 STEP = Step(
     "certificate",
     run,
     late="certificate.untrusted_root",
-    needs=(network, encryption, handshakes, _known_roots),
+    needs=tuple(map(_or_no_forecast, (network, encryption, handshakes, _known_roots))),
 )

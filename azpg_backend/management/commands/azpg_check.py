@@ -286,11 +286,25 @@ def _add_selection(parser: CommandParser) -> None:
         ("--only", "Only these steps or codes count. The steps that they need run as well."),
         ("--ignore", "These steps or codes never count."),
     ):
-        parser.add_argument(flag, nargs="+", action="extend", default=[], metavar="CODE|STEP", help=text)
+        parser.add_argument(
+            flag, nargs="+", action=_Names, default=[], metavar="CODE|STEP", help=f"{text} Commas separate them too."
+        )
     levels = list(LEVELS)
     parser.add_argument(
         "--fail-level", choices=levels, default="ERROR", help="Exit with 1 from this level on. Default: ERROR."
     )
+
+
+class _Names(argparse.Action):
+    """Steps and codes, from one argument or several."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        names = [name.strip() for value in values for name in value.split(",")]
+        if not any(names):
+            parser.error(f"argument {option}: {values[0]!r} names no step or code")
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), *filter(None, names)])
 
 
 def _path(text: str) -> str:
@@ -332,10 +346,9 @@ def _selection(options: dict[str, Any]) -> Selection:
     """Return what counts. Raises CommandError for what can't be meant: a check of nothing would always pass."""
     for flag in ("only", "ignore"):
         if strange := selection.unknown(options[flag]):
-            close = difflib.get_close_matches(strange[0], [*ALL_STEPS, *STEP_CODES], 1)
-            guess = f" Did you mean {close[0]}?" if close else ""
+            hint = _meant(flag, strange[0])
             raise CommandError(
-                f"--{flag}: {strange[0]!r} is neither a step nor a code.{guess} See manage.py azpg_check --list-codes.",
+                f"--{flag}: {strange[0]!r} is neither a step nor a code.{hint} See manage.py azpg_check --list-codes.",
                 returncode=USAGE_ERROR,
             )
     chosen = Selection(frozenset(options["only"]), frozenset(options["ignore"]), options["azure"])
@@ -349,6 +362,14 @@ def _selection(options: dict[str, Any]) -> Selection:
     if not chosen.counting:
         raise CommandError("--ignore leaves nothing that counts: the check would always pass.", returncode=USAGE_ERROR)
     return chosen
+
+
+def _meant(flag: str, name: str) -> str:
+    """Return a sentence for what was probably meant, or ""."""
+    if name in connections:
+        return f" It is an alias: write it before --{flag}."
+    close = difflib.get_close_matches(name, [*ALL_STEPS, *STEP_CODES], 1)
+    return f" Did you mean {close[0]}?" if close else ""
 
 
 def _wrappers(aliases: Sequence[str]) -> list[DatabaseWrapper]:
