@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils.functional import SimpleLazyObject, lazystr
 
 from azpg_backend.plan import foreign, libpq
 from tests.support.plans import ids, only, planned
@@ -83,6 +84,19 @@ def test_the_option_of_azpg_that_was_meant(key: Any, meant: str) -> None:
 @pytest.mark.parametrize("key", ["client_id", "client_secret", "tenant_id", "managed_identity_client_id"])
 def test_an_argument_of_a_credential(key: str) -> None:
     assert f"'credential_kwargs': {{{key!r}: ...}}" in only(planned({"azpg": {key: "x1y2"}}))
+
+
+@pytest.mark.parametrize("key", ["sslmode", "hostaddr", "connect_timeout", "pool", "password"])
+def test_a_key_that_stands_one_level_too_deep(key: str) -> None:
+    assert f"Write it one level up, beside 'azpg': {key!r}" in only(planned({"azpg": {key: "x1y2"}}))
+
+
+def test_lazy_options() -> None:
+    assert planned({"azpg": {"auth": lazystr("entra")}}, PASSWORD="").problems == ()
+    missing: dict[str, str] = {}
+    lazy = SimpleLazyObject(lambda: missing["X"])
+    for key in ("auth", "scope", "credential", "credential_kwargs"):
+        assert "a value that raises KeyError when it is read" in only(planned({"azpg": {key: lazy}}))
 
 
 def test_what_the_remedy_says_is_accepted() -> None:
