@@ -102,13 +102,13 @@ def _check(key: str, value: Any) -> None:
     if key == "resource_id":
         _check_resource_id(value)
     if key == "credential_kwargs" and not isinstance(value, Mapping):
-        raise InvalidOption(key, f"is {texts.shown(value)}, not a dict", "Write a dict of keyword arguments.")
+        raise InvalidOption(key, f"is {texts.kind(value)}, not a dict", "Write a dict of keyword arguments.")
     if key == "credential" and not (
         isinstance(value, str) or value is None or callable(value) or hasattr(value, "get_token")
     ):
         raise InvalidOption(
             key,
-            f"is {texts.shown(value)}",
+            f"is {texts.kind(value)}",
             "Give a dotted path, a credential with get_token(), or a function that returns one.",
         )
 
@@ -116,7 +116,7 @@ def _check(key: str, value: Any) -> None:
 def _check_scope(value: Any) -> None:
     remedy = "Leave it out for the host's own cloud."
     if not isinstance(value, str):
-        raise InvalidOption("scope", f"is {texts.shown(value)}, not a string", remedy)
+        raise InvalidOption("scope", f"is {texts.kind(value)}, not a string", remedy)
     if not texts.may_be_shown(value):
         raise InvalidOption("scope", "holds a login, a password or a key (not shown)", remedy)
     if unseen := texts.invisible(value):

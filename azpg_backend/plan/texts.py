@@ -105,6 +105,11 @@ def shown(value: Any) -> str:
         text = repr(value)
         if may_be_shown(str(plain(value))):
             return text if len(text) <= 100 else f"{text[:80]}... ({len(value) if isinstance(value, str) else 'long'})"
+    return kind(value)
+
+
+def kind(value: Any) -> str:
+    """Return what may be shown of a value that can be a secret."""
     return str(value) if isinstance(value, Unreadable) else f"a value of type {type(value).__name__}"
 
 
