@@ -23,8 +23,9 @@ from azpg_backend.errors.redact import SECRET_KEYWORDS, Secret
 from azpg_backend.plan.decision import Plan
 from azpg_backend.process import memory
 
-# SQLSTATE insufficient_privilege, and feature_not_supported, which Azure gives to an extension that is not on its list.
-_LACKS_A_RIGHT = frozenset({"42501", "0A000"})
+# SQLSTATE insufficient_privilege; feature_not_supported, which Azure gives to an extension that is not on its list; and
+# protocol_violation, which PgBouncer gives to all that it says itself.
+_EXPLAINED = frozenset({"42501", "0A000", "08P01"})
 
 
 class _ErrorWrapper(DatabaseErrorWrapper):
@@ -39,7 +40,7 @@ class _ErrorWrapper(DatabaseErrorWrapper):
         sqlstate = roles.sqlstate_of(error)
         if sqlstate == roles.READ_ONLY:
             self.wrapper.leave_after_use = self.wrapper.plan().writes
-        elif sqlstate in _LACKS_A_RIGHT and (explanation := explain.of_statement(error)):
+        elif sqlstate in _EXPLAINED and (explanation := explain.of_statement(error)):
             explain.attach(error, explanation, self.wrapper.alias)
         super().__exit__(kind, error, traceback)
 
@@ -190,16 +191,17 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         """At the start and the end of a request: do not keep a connection to a server that takes no writes."""
         free = self.connection is not None and not self.in_atomic_block
         if free and (self.leave_after_use or self._leads_to_a_standby(self.connection)):
-            self._leave()
+            self.leave_after_use = True
+            self.close()
             return
         super().close_if_unusable_or_obsolete()
 
-    def _leave(self) -> None:
-        self.leave_after_use = False
-        if self.pool:
-            # Broken for the pool, which then makes another.
+    def _close(self) -> None:
+        if self.leave_after_use and self.connection is not None and self.pool:
+            # Broken for the pool, which then makes another, whoever closes it: a request, or a task by itself.
             self.connection.close()
-        self.close()
+        self.leave_after_use = False
+        super()._close()  # type: ignore[misc]  # Django's own; django-stubs has no such method.
 
     def is_usable(self) -> bool:
         """Whether the connection works, without a round trip if the socket can tell.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -50,7 +51,11 @@ class DatabaseClient(PostgresDatabaseClient):
         except (ImproperlyConfigured, OperationalError) as error:
             # Shown without a traceback.
             raise CommandError(str(error)) from None
-        super().runshell(parameters)
+        try:
+            super().runshell(parameters)
+        except (OSError, subprocess.SubprocessError) as error:
+            # Without the frames below, in which the settings and psql's environment stand.
+            raise error.with_traceback(None) from None
 
 
 def shown_command(plan: decision.Plan) -> str:

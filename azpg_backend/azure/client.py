@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from azure.core.credentials import AccessToken
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import HttpResponseError, ServiceResponseTimeoutError
 from azure.core.pipeline import policies
 from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest
@@ -51,7 +51,10 @@ class ReadOnly(RequestsTransport):  # type: ignore[misc]
         if request.method != "GET" or urlsplit(request.url)[:2] != self._origin:
             raise Changes(f"refused to send {request.method} to {urlsplit(request.url).hostname}")
         left = self._left()
-        return super().send(request, **{**kwargs, "connection_timeout": left, "read_timeout": left})
+        try:
+            return super().send(request, **{**kwargs, "connection_timeout": left, "read_timeout": left})
+        except ServiceResponseTimeoutError as error:
+            raise TimeoutError("no answer in time") from error
 
 
 class Patience(policies.RetryPolicy):  # type: ignore[misc]

@@ -172,8 +172,7 @@ class Door:
 
     def _call(self, params: Params, token: Secret) -> Any:
         try:
-            with green.bounded(self.driver, params, len(self.plan.endpoints)):
-                return self.call(**params)
+            return green.connected(self.driver, self.call, params, self.plan.endpoints)
         except ImproperlyConfigured:
             raise
         except Exception as error:  # noqa: BLE001 (psycopg2 raises what is not its own for what it can't decode)

@@ -23,10 +23,8 @@ from azpg_backend.connect.opening import Door
 from azpg_backend.errors.explain import Explanation
 from azpg_backend.errors.problem import Problem
 
-# Seconds. A request that waits for a connection looks this often whether connecting has failed.
-_LOOK_WHILE_CONNECTING = 0.1
-# The same in a pool whose connections work: to look, a request leaves its place in the queue.
-_LOOK_WHILE_BUSY = 5.0
+# Seconds. The shortest pause of a worker whose attempt failed.
+_PAUSE = 0.1
 # Seconds between two attempts of a worker that no request waits for.
 _UNASKED_EVERY = 5.0
 # For a worker to end, when a pool is closed in an outage.
@@ -40,16 +38,17 @@ class Workers:
 
     door: how to get in.
     places: how many workers may stay until they have a connection, instead of giving up until the pool calls again.
+    tell: wakes the requests that wait, for waiting can't help them.
     """
 
-    def __init__(self, door: Door, places: int) -> None:
+    def __init__(self, door: Door, places: int, tell: Callable[[], None]) -> None:
         self.door = door
-        self.connected = False
         self.failure: Failure | None = None
         self.stopped = False
         self._failed_at = 0.0
         self.asking = 0
         self._places = places
+        self._tell = tell
         self._changed = threading.Condition()
 
     def connect(self, call: Callable[..., Any], params: Mapping[str, Any]) -> Any:
@@ -76,9 +75,17 @@ class Workers:
         found = door.open(params)
         if isinstance(found, Failure):
             self._failed_at, self.failure = time.monotonic(), found
+            if self._is_final(found):
+                self._tell()
         else:
-            self.connected, self.failure = True, None
+            self.failure = None
         return found
+
+    def _is_final(self, failure: Failure) -> bool:
+        """Whether what was met can't pass within the time for retries."""
+        plan = self.door.plan
+        down_for = servers.outage_of(plan).seconds(self.door.clock())
+        return not failure.transient or down_for >= plan.options.connect_retry_seconds
 
     def _take_place(self) -> bool:
         with self._changed:
@@ -98,9 +105,9 @@ class Workers:
         end = time.monotonic() + _UNASKED_EVERY
         with self._changed:
             # Never at once: what failed a moment ago fails again.
-            self._changed.wait(_LOOK_WHILE_CONNECTING)
+            self._changed.wait(_PAUSE)
             while not self.asking and not self.stopped and time.monotonic() < end:
-                self._changed.wait(2 * _LOOK_WHILE_CONNECTING)
+                self._changed.wait(2 * _PAUSE)
 
     @contextlib.contextmanager
     def asked(self) -> Iterator[float]:
@@ -117,12 +124,12 @@ class Workers:
     def raise_failure_since(self, asked: float) -> None:
         """Raise what the workers have met since then, unless it may pass within the time for retries."""
         failure = self.failure
-        if failure is None or self._failed_at < asked:
-            return
-        plan = self.door.plan
-        down_for = servers.outage_of(plan).seconds(self.door.clock())
-        if not failure.transient or down_for >= plan.options.connect_retry_seconds:
-            raise failure.copy().explained(plan.alias)
+        if failure is not None and self._failed_at >= asked and self._is_final(failure):
+            raise failure.copy().explained(self.door.plan.alias)
+
+
+class _Woken(Exception):  # noqa: N818 (no error)
+    """Waiting can't help a request. Not a PoolTimeout, which psycopg_pool gives words of its own."""
 
 
 class Pool(ConnectionPool[Any]):  # type: ignore[misc]
@@ -133,7 +140,7 @@ class Pool(ConnectionPool[Any]):  # type: ignore[misc]
     """
 
     def __init__(self, door: Door, *, checked: bool, **options: Any) -> None:
-        workers = self.azpg_workers = Workers(door, options.get("num_workers", _WORKERS) - 1)
+        workers = self.azpg_workers = Workers(door, options.get("num_workers", _WORKERS) - 1, self._wake)
         self.azpg_checked = checked
         self._azpg_stale_before = 0.0
         users: Any = options.pop("connection_class", Connection)
@@ -203,21 +210,28 @@ class Pool(ConnectionPool[Any]):  # type: ignore[misc]
         workers = self.azpg_workers
         with workers.asked() as asked:
             while True:
-                left = end - time.monotonic()
-                look = _LOOK_WHILE_BUSY if workers.connected and not workers.failure else _LOOK_WHILE_CONNECTING
                 problem: Exception | None = None
                 try:
-                    return super().getconn(min(left, look))
+                    return super().getconn(end - time.monotonic())
+                except _Woken:
+                    workers.raise_failure_since(asked)
+                    continue
                 except TooManyRequests as error:
                     problem = error
                 except PoolTimeout as error:
                     error.args = (f"couldn't get a connection after {seconds:.2f} sec",)
-                    problem = error if left <= look else None
-                if problem is not None:
-                    if isinstance(problem, PoolTimeout):
-                        reports.pool_timed_out(workers.door.plan, seconds, workers.asking - 1)
-                    raise self._exhausted(problem)
-                workers.raise_failure_since(asked)
+                    reports.pool_timed_out(workers.door.plan, seconds, workers.asking - 1)
+                    problem = error
+                raise self._exhausted(problem)
+
+    def _wake(self) -> None:
+        """Let those who wait ask why. Until then each keeps its place: to look by itself, it would have to leave it."""
+        with self._lock:
+            # As psycopg_pool does when it is closed.
+            waiting = list(self._waiting)
+            self._waiting.clear()
+        for each in waiting:
+            each.fail(_Woken())
 
     def _exhausted(self, error: Exception) -> Exception:
         """Return the pool's own error with what it does not tell: why connecting failed, or who has the connections."""

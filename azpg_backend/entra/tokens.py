@@ -27,6 +27,9 @@ RETRY = (0.2, 30.0)
 # Seconds in which a fresh token that is refused too is not replaced again: the mistake is another one, and every
 # login of a busy site would ask for a token of its own.
 FRESH = 30.0
+# Seconds between a failure and the next request. Without a token every login makes one, and identity endpoints limit
+# how many they answer.
+PAUSE = 0.25
 # Renewals of a token that no connection asks for, before it is left to end: a day, with tokens of an hour.
 IDLE_RENEWALS = 24
 # Seconds after which the clock is looked at again: it stands still while a machine sleeps.
@@ -92,7 +95,7 @@ class Keeper:
         self._wanted = self._fresh = False
         self._attempts = self._fresh_attempts = 0
         self._unused = 0
-        self._fresh_on = float("-inf")
+        self._fresh_on = self._failed_on = float("-inf")
         self._due = self._token.due if self._token else 0.0
 
     def get(self, refused: str = "", wait: float = WAIT) -> Token:
@@ -143,6 +146,8 @@ class Keeper:
                     # Nobody needs it, or only a request can tell whether somebody still does.
                     self._thread = None
                     return
+                while (pause := self._failed_on + PAUSE - time.monotonic()) > 0:
+                    self._asked.wait(pause)
                 fresh = self._fresh
                 self._wanted = self._fresh = False
             started = time.monotonic()
@@ -181,7 +186,7 @@ class Keeper:
                 self._fresh_attempts += 1
                 self._fresh_on = time.monotonic()
         else:
-            self._error = got
+            self._error, self._failed_on = got, time.monotonic()
         # What waits has either been answered or asks again.
         self._wanted = self._fresh = False
         if self._token is not None:

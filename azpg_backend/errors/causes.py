@@ -112,6 +112,16 @@ TOKEN_CAUSES = (
         "Its own words are above. On Azure, assign a managed identity to the host; on your own machine: az login.",
     ),
 )
+# Said to a client that is in: by the answer that proves a login, or by any query.
+_NO_SERVER_CONNECTION = Cause(
+    "login.too_many_connections",
+    r"query_wait_timeout",
+    "PgBouncer had no connection to the server free: other transactions used all that default_pool_size allows, or "
+    "the server behind it is away",
+    "Look for transactions that stay open (pg_stat_activity, state 'idle in transaction') and make them shorter, or "
+    "raise default_pool_size: on Azure the server parameter pgbouncer.default_pool_size.",
+    transient=True,
+)
 # What libpq and the server say.
 CAUSES = (
     # The TLS of the connection itself
@@ -270,14 +280,6 @@ CAUSES = (
     ),
     Cause(
         "login.too_many_connections",
-        r"max_client_conn|max_(?:user|db)_(?:client_)?connections",
-        "PgBouncer takes no more connections: the limit of its own that the message names is reached",
-        "Use a smaller pool or fewer workers, or raise that limit (on Azure the server parameter "
-        "pgbouncer.max_client_conn).",
-        transient=True,
-    ),
-    Cause(
-        "login.too_many_connections",
         r"too many clients already|remaining connection slots are reserved",
         "all connections that the server allows are taken (a B1ms has 35 for applications)",
         "Use the built-in PgBouncer (PORT 6432), a smaller pool or fewer workers; under ASGI set CONN_MAX_AGE to 0 or "
@@ -285,10 +287,19 @@ CAUSES = (
         transient=True,
     ),
     Cause(
+        "login.too_many_connections",
+        r"max_client_conn|max_(?:user|db)_(?:client_)?connections",
+        "PgBouncer lets no more clients in, the limit is in its words",
+        "Use a smaller pool or fewer workers; under ASGI set CONN_MAX_AGE to 0 or use OPTIONS['pool']. Or raise the "
+        "limit: on Azure the server parameter pgbouncer.max_client_conn.",
+        transient=True,
+    ),
+    _NO_SERVER_CONNECTION,
+    Cause(
         "login.starting_up",
         r"database system is (?:starting up|shutting down|in recovery mode|not (?:yet )?accepting connections)"
         r"|must be superuser to connect (?:during database shutdown|in binary upgrade mode)"
-        r"|pooler is shutting down|server shutting down|server login has been failing|query_wait_timeout"
+        r"|pooler is shutting down|server shutting down|server login has been failing"
         r"|client_login_timeout|pgbouncer cannot connect to server|server conn(?:ection)? crashed"
         r"|terminating connection due to administrator command",
         "the server is restarting: failover, maintenance or scaling, usually over in one or two minutes",
@@ -430,8 +441,9 @@ CAUSES = (
 )
 
 
-# What the server says when a statement of migrate lacks a right.
+# What is said to a statement: of migrate, if it lacks a right, or of anybody, if PgBouncer has nowhere to send it.
 STATEMENT_CAUSES = (
+    _NO_SERVER_CONNECTION,
     Cause(
         "session.cannot_create",
         r"permission denied for schema",

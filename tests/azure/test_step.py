@@ -193,6 +193,22 @@ def test_a_slow_api_is_bounded(arm: Arm, azure_step: Step, known: dict[str, Any]
     assert "within 1 s" in step.message
 
 
+def test_an_answer_that_comes_too_late_is_a_matter_of_time(arm: Arm) -> None:
+    """The client's own limit is what was left of the step's, so either may end first."""
+    from azpg_backend.azure.client import Azure
+    from azpg_backend.azure.places import place_of
+    from azpg_backend.entra.tokens import Token
+
+    done = threading.Event()
+    arm.instead = lambda path: done.wait(30) and None
+    text, end = arm.issuer.token("")
+    try:
+        with pytest.raises(TimeoutError):
+            Azure(place_of(HOST), Token(text, end), lambda: 0.2).subscriptions()
+    finally:
+        done.set()
+
+
 def test_no_token(arm: Arm, issuer: Issuer, azure_step: Step, known: dict[str, Any], network: Any) -> None:
     issuer.before = lambda number: (400, '{"statusCode": 400, "message": "No User Assigned identity found"}', {})
     known["OPTIONS"]["azpg"]["credential"] = "azure.identity.ManagedIdentityCredential"

@@ -27,7 +27,7 @@ POOL = {"pool": {"min_size": 1, "max_size": 4}}
 needs_pool = pytest.mark.skipif(not is_psycopg3, reason="Django's pool needs psycopg 3")
 
 
-@pytest.mark.parametrize("name", ["uwsgi", "gunicorn"])
+@pytest.mark.parametrize("name", ["uwsgi", "uwsgi, lazily", "uwsgi, with hooks", "gunicorn", "gunicorn, threads"])
 @pytest.mark.parametrize("pooled", [False, pytest.param(True, marks=needs_pool)])
 def test_workers_that_were_forked_with_a_connection(
     server: LocalPostgres, settings_for: SettingsFor, tmp_path: Path, name: str, pooled: bool
@@ -127,3 +127,17 @@ def test_a_greenlet_s_connect_has_the_same_deadline(
             answers, errors = site.many(1, threads=1, path="of/silent")
             assert (answers, len(errors)) == ([], 1)
             assert "timeout expired" in site.log
+
+
+def test_a_greenlet_reaches_the_second_server_if_the_first_is_silent(
+    server: LocalPostgres, green: tuple[Callable[..., Settings], dict[str, str]], tmp_path: Path
+) -> None:
+    """As libpq does elsewhere, within connect_timeout for each; the alias's deadline is 5 s."""
+    settings, environ = green
+    options = {"connect_timeout": 2, "azpg": {"connect_retry_seconds": 1}, "hostaddr": "127.0.0.1,127.0.0.1"}
+    with servers.listening(servers.silent) as silent:
+        both = settings(server, options, PORT=f"{silent},{server.port}")
+        both["HOST"] = ",".join([both["HOST"]] * 2)
+        with serving("gevent", {"default": settings(server), "both": both}, tmp_path, **environ) as site:
+            answers, errors = site.many(1, threads=1, path="of/both")
+            assert (len(answers), errors) == (1, []), site.log[-3000:]

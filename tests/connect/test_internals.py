@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
 import threading
 import time
-import types
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 import pytest
 from django.db.utils import OperationalError
 
-from azpg_backend.connect import green, outage, roles, servers, ways
+from azpg_backend.connect import outage, roles, servers, ways
 from azpg_backend.connect.backoff import Backoff
 from azpg_backend.connect.failure import Failure
 from azpg_backend.connect.opening import Door
@@ -196,41 +194,6 @@ def test_a_closed_connection_has_no_role() -> None:
         closed = True
 
     assert not roles.claims_recovery(Closed())
-
-
-# Greenlets
-
-
-def test_libpq_s_timeout_is_kept_for_a_driver_that_waits_by_callback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the real gevent: tests/connect/test_app_servers.py."""
-
-    class extensions:
-        callback: Any = None
-
-        @classmethod
-        def get_wait_callback(cls) -> Any:
-            return cls.callback
-
-    made: list[tuple[float, Exception]] = []
-    gevent = types.ModuleType("gevent")
-    gevent.Timeout = lambda *arguments: made.append(arguments) or contextlib.nullcontext()  # type: ignore[attr-defined]
-    psycopg2 = type("psycopg2", (Driver,), {"extensions": extensions})
-
-    def times(driver: Any, **params: Any) -> list[float]:
-        made.clear()
-        with green.bounded(driver, params, 2):
-            return [seconds for seconds, _ in made]
-
-    extensions.callback = print
-    assert times(psycopg2, connect_timeout=3) == []
-    monkeypatch.setitem(sys.modules, "gevent", gevent)
-    assert times(psycopg2, connect_timeout=3) == [6]
-    assert isinstance(made[0][1], Driver.OperationalError)
-    assert times(psycopg2, connect_timeout=0) == []
-    # psycopg 3, and psycopg2 without psycogreen.
-    assert times(Driver, connect_timeout=3) == []
-    extensions.callback = None
-    assert times(psycopg2, connect_timeout=3) == []
 
 
 # Forks

@@ -404,6 +404,42 @@ def test_one_deadline_bounds_a_direct_start(
     assert visitors[:3] == [0, 22, 0]
 
 
+@pytest.mark.slow
+def test_a_silent_server_that_is_back_elsewhere_is_found_after_one_connect_timeout(
+    server: LocalPostgres, settings_for: SettingsFor, connect: Connect
+) -> None:
+    """The one who looks began before the name moved, and hears nothing; nobody else looks meanwhile."""
+    moved = threading.Event()
+    visitors: list[bool] = []
+
+    def behave(visitor: socket.socket) -> None:
+        visitors.append(moved.is_set())
+        servers.carry(visitor, server.port) if moved.is_set() else servers.silent(visitor)
+
+    with servers.listening(behave) as port:
+        settings = settings_for(server, {"connect_timeout": 2, "azpg": {"connect_retry_seconds": 0.1}}, PORT=port)
+        first, looking, other = on_wrappers(connect, settings, 3)
+        assert seconds_to_fail(first)
+        time.sleep(0.3)
+        look = threading.Thread(target=seconds_to_fail, args=[looking])
+        look.start()
+        until(lambda: len(visitors) == 2)
+        moved.set()
+        started = time.monotonic()
+        while not _gets_in(other):
+            time.sleep(0.02)
+        assert time.monotonic() - started <= 2 + 5
+        look.join()
+    assert visitors == [False, False, True]
+
+
+def _gets_in(wrapper: Any) -> bool:
+    try:
+        return one(wrapper) == 1
+    except OperationalError:
+        return False
+
+
 # A herd
 
 

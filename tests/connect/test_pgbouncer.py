@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 from django.db import connections, transaction
+from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.utils import DatabaseError, OperationalError
 
+from azpg_backend.connect import servers
 from demo_project.localpg import LocalPostgres
 from demo_project.notes.models import Note
 from tests.support.diagnosis import Check, codes
@@ -157,3 +160,46 @@ def test_channel_binding_is_refused_in_words(pooled: Settings, check: Check) -> 
 def test_an_unknown_database_and_a_wrong_password(pooled: Settings, check: Check) -> None:
     assert codes(check({**pooled, "PASSWORD": "wrong"})) == ["login.wrong_password"]
     assert codes(check({**pooled, "NAME": "nope"})) == ["login.unknown_database"]
+
+
+def test_a_pgbouncer_that_is_full_is_waited_for(
+    server: LocalPostgres, settings_for: SettingsFor, connect: Connect, check: Check
+) -> None:
+    with PgBouncer(server, settings="max_client_conn = 1\n") as full:
+        settings = settings_for(server, PORT=full.port, DISABLE_SERVER_SIDE_CURSORS=True)
+        first = connect(settings, "first")
+        first.ensure_connection()
+        steps = check(settings)
+        assert codes(steps) == ["login.too_many_connections"]
+        # PgBouncer is what they have.
+        assert "pgbouncer.max_client_conn" in (steps["login"].hint or "")
+        assert "PORT 6432" not in (steps["login"].hint or "")
+        with pytest.raises(OperationalError, match=r"max_client_conn(.|\n)*azpg_check"):
+            connect({**settings, "OPTIONS": {**settings["OPTIONS"], "azpg": {"connect_retry_seconds": 0.2}}}).cursor()
+        threading.Timer(0.5, first.connection.close).start()
+        patient = {**settings["OPTIONS"], "azpg": {"connect_retry_seconds": 30}}
+        connect({**settings, "OPTIONS": patient}, "second").ensure_connection()
+
+
+def test_a_transaction_that_gets_no_server_connection(
+    server: LocalPostgres, settings_for: SettingsFor, connect: Connect, check: Check
+) -> None:
+    """The pool of connections to the server is in use, and query_wait_timeout is over: no sign of an outage."""
+    with PgBouncer(server, settings="default_pool_size = 1\nquery_wait_timeout = 1\n") as small:
+        settings = settings_for(server, PORT=small.port, DISABLE_SERVER_SIDE_CURSORS=True)
+        other = connect(settings, "other")
+        # Connects while there is a server connection: what follows is a query's.
+        other.ensure_connection()
+        (first,) = busy(connect, settings, 1)
+        with pytest.raises((OperationalError, DatabaseError)) as met, other.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        steps = check(settings)
+        if is_psycopg3:
+            assert "default_pool_size" in str(met.value)
+            assert codes(steps) == ["login.too_many_connections"]
+            assert "default_pool_size" in (steps["login"].hint or "")
+            assert not servers.outage_of(other.plan()).is_known(time.monotonic())
+        else:
+            # psycopg2 keeps libpq's last words only, that the connection has ended.
+            assert "closed unexpectedly" in str(met.value)
+        first.close()

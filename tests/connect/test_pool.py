@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +15,7 @@ from django.db.utils import OperationalError
 from demo_project.localpg import LocalPostgres, azure_chain
 from tests.support import servers
 from tests.support.settings import HOST, Settings, SettingsFor
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.skipif(not is_psycopg3, reason="Django's pool needs psycopg 3")
 
@@ -148,3 +151,49 @@ def test_the_user_s_own_class_of_connections_is_used(
     wrapper.ensure_connection()
     assert isinstance(wrapper.connection, Own)
     wrapper.close()
+
+
+def test_a_request_keeps_its_place_in_the_queue(
+    server: LocalPostgres, settings_for: SettingsFor, wrapper_of: Callable[[Settings], Any]
+) -> None:
+    """First come, first served, however long that takes; and one that waits counts once for max_waiting."""
+
+    def slowly(visitor: socket.socket) -> None:
+        time.sleep(1)
+        servers.carry(visitor, server.port)
+
+    with servers.listening(slowly) as slow:
+        settings = pooled(settings_for(server, PORT=slow), max_size=1, max_waiting=2, timeout=60)
+        wrapper = wrapper_of(settings)
+        # Logging in takes as long as many looks.
+        wrapper.ensure_connection()
+        wrapper.inc_thread_sharing()
+        pool = wrapper.pool
+        served: list[int] = []
+
+        def wait(number: int) -> None:
+            connection = pool.getconn()
+            served.append(number)
+            pool.putconn(connection)
+
+        waiting = [threading.Thread(target=wait, args=[number]) for number in range(2)]
+        for number, each in enumerate(waiting, 1):
+            each.start()
+            until(lambda: pool.get_stats()["requests_waiting"] == number)  # noqa: B023
+        seconds_until(wrapper_of(settings), "already 2 requests")
+        time.sleep(0.5)
+        assert pool.get_stats()["requests_waiting"] == 2
+        wrapper.close()
+        for each in waiting:
+            each.join(60)
+        assert served == [0, 1]
+
+
+def test_who_was_told_of_a_failure_waits_no_longer(
+    server: LocalPostgres, settings_for: SettingsFor, wrapper_of: Callable[[Settings], Any]
+) -> None:
+    """Also for max_waiting, which would refuse the next with other words."""
+    wrapper = wrapper_of(pooled(settings_for(server, PASSWORD="not this one"), max_waiting=1, timeout=60))
+    for _ in range(3):
+        assert seconds_until(wrapper, "^connection failed(.|\n)*password authentication failed") < 20
+    assert wrapper.pool.get_stats().get("requests_waiting", 0) == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import threading
 import time
@@ -15,10 +17,13 @@ from django.db.utils import OperationalError
 from django.test import RequestFactory, override_settings
 from django.views.debug import ExceptionReporter
 
+from azpg_backend.client import DatabaseClient
 from azpg_backend.errors import redact
 from demo_project.localpg import LocalPostgres
+from demo_project.localpg.server import find_binaries
+from tests.support import servers
 from tests.support.plans import planned_settings
-from tests.support.settings import Settings, SettingsFor, entra_settings_at
+from tests.support.settings import Settings, SettingsFor, entra_settings_at, settings_at
 
 Connect = Callable[..., Any]
 # For Django's page.
@@ -44,7 +49,7 @@ def frames(error: BaseException | None) -> list[TracebackType]:
     return found
 
 
-def shown(error: OperationalError) -> str:
+def shown(error: Exception) -> str:
     """Return what people and services see of an error: variables, Django's pages, and what sentry-sdk sends."""
     seen = [each.tb_frame for each in frames(error)]
     # Not those of these tests, which know what they look for.
@@ -81,6 +86,21 @@ def test_no_frame_and_no_page_has_the_password(
     assert len(frames(error)) > 4
     assert str(password) not in shown(error)
     assert str(password) not in repr(vars(error.__cause__))
+
+
+@pytest.mark.parametrize("psql", ["psql", "no-such-psql"])
+def test_no_frame_has_the_password_if_psql_fails(
+    connect: Connect, root_file: str, monkeypatch: pytest.MonkeyPatch, psql: str
+) -> None:
+    """Reporters look at commands as well."""
+    monkeypatch.setenv("PATH", f"{find_binaries()}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(DatabaseClient, "executable_name", psql)
+    # One whose repr() is no other.
+    settings = {**settings_at(servers.closed_port(), root_file), "PASSWORD": "gfa7Kq!z"}
+    with pytest.raises((OSError, subprocess.SubprocessError)) as caught:
+        connect(settings).client.runshell(["-c", "SELECT 1"])
+    assert "gfa7Kq!z" not in shown(caught.value)
+    assert [each for each in frames(caught.value) if each.tb_frame.f_code.co_name == "runshell"]
 
 
 @pytest.mark.parametrize("password", ["password", "failed", "x", "connection", "authentication failed"])

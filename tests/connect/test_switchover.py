@@ -222,3 +222,31 @@ def test_a_pooler_that_repeats_an_old_role_is_not_believed(
             assert second.connection is connection
         second.close()
     assert stored(standby) == {1}
+
+
+@needs_pgbouncer
+@pytest.mark.parametrize("how", [kept, functools.partial(pooled, size=1)], ids=["kept", "pooled"])
+def test_behind_pgbouncer_a_demoted_server_is_left(
+    pair: tuple[Member, Member], settings_for: SettingsFor, connect: Connect, how: Callable[[Settings], Settings]
+) -> None:
+    """Its clients' connections outlast the switchover, and it calls the server a primary; so a write has to tell."""
+    primary, standby = pair
+    with (
+        PgBouncer(primary, settings="server_login_retry = 1\n") as old,
+        PgBouncer(standby) as new,
+        Relay(old.port) as name,
+    ):
+        settings = settings_for(primary, PATIENT, PORT=name.port, DISABLE_SERVER_SIDE_CURSORS=True)
+        request, task = connect(how(settings), "request"), connect(how(settings), "task")
+        assert [write(request, 1).error, write(task, 2).error] == [None, None]
+        switch_over(primary, standby)
+        # The proxy's name leads elsewhere from now on; the flows through the old one work as before.
+        name.target = new.port
+        for number, wrapper in enumerate([request, task], 3):
+            with pytest.raises(InternalError, match="read-only"), wrapper.cursor() as cursor:
+                cursor.execute("INSERT INTO written VALUES (0)")
+            # A task or a thread closes by itself.
+            wrapper.close() if wrapper is task else wrapper.close_if_unusable_or_obsolete()
+            assert write(wrapper, number).error is None
+            wrapper.close()
+    assert stored(standby) == {1, 2, 3, 4}

@@ -150,16 +150,16 @@ def test_a_pgbouncer_without_its_server(own_server: LocalPostgres, settings_for:
         own_server.stop("immediate")
         steps = check(settings)
     (code,) = codes(steps)
-    assert code in {"session.failed", "login.starting_up", "login.failed"}
+    assert code in {"session.failed", "login.starting_up", "login.failed", "login.too_many_connections"}
     hint = steps[code.partition(".")[0]].hint or ""
-    assert "That means: the " in hint
+    assert "That means: " in hint
     assert "TIME_ZONE" not in hint
 
 
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        ("query_wait_timeout", "the server is restarting"),
+        ("query_wait_timeout", "PgBouncer"),
         ("SSL connection has been closed unexpectedly", "a PgBouncer that found no free server in time"),
         ('role "nope" does not exist', "assume_role"),
         ("permission denied to set role", "assume_role"),

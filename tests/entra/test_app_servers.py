@@ -14,7 +14,7 @@ from tests.support.settings import EntraSettings
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="uWSGI is Unix's")]
 
 
-@pytest.mark.parametrize("name", ["uwsgi", "gunicorn"])
+@pytest.mark.parametrize("name", ["uwsgi", "uwsgi, with hooks", "gunicorn, threads"])
 def test_workers_go_on_with_the_token_and_not_with_its_thread(
     azure: Gateway, entra_settings: EntraSettings, tmp_path: Path, name: str
 ) -> None:

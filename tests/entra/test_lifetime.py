@@ -120,6 +120,26 @@ def test_all_who_wait_share_one_failure() -> None:
     assert keeper.get().text == "token-2"
 
 
+def test_a_service_that_refuses_at_once_is_not_stormed() -> None:
+    """Where there is no token, every login of a busy site asks for one."""
+    clerk = Clerk()
+    clerk.problem = "no identity"
+    keeper = Keeper("clerk", clerk)
+    end = time.monotonic() + 1
+
+    def ask(_: int) -> None:
+        while time.monotonic() < end:
+            with pytest.raises(TokenError, match="no identity"):
+                keeper.get()
+
+    started = time.monotonic()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(ask, range(8)))
+    assert 2 <= len(clerk.asked) <= 2 + (time.monotonic() - started) / tokens.PAUSE
+    clerk.problem = ""
+    assert keeper.get().serves
+
+
 @pytest.mark.slow
 def test_the_old_token_serves_while_renewal_fails_and_a_warning_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     clerk = Clerk(life=6, renew=0.5)

@@ -26,12 +26,22 @@ _START = 60
 _BIN = Path(sys.executable).parent
 _ADDRESS = "127.0.0.1"
 
+# Without lazy-apps: the site is imported once, and the workers are forked without Python's hooks.
+_UWSGI = (
+    "uwsgi --http-socket {address}:{port} --module tests.support.site:wsgi --master --processes 3 --need-app"
+    " --threads 2 --enable-threads --virtualenv {venv} --pythonpath {root} --die-on-term"
+)
+_GUNICORN = (
+    "gunicorn --preload --workers 3 --bind {address}:{port} --worker-tmp-dir /dev/shm"
+    " --no-control-socket tests.support.site:wsgi"
+)
 COMMANDS = {
-    # Without lazy-apps: the site is imported once, and the workers are forked without Python's hooks.
-    "uwsgi": "uwsgi --http-socket {address}:{port} --module tests.support.site:wsgi --master --processes 3 --need-app"
-    " --threads 2 --enable-threads --virtualenv {venv} --pythonpath {root} --die-on-term",
-    "gunicorn": "gunicorn --preload --workers 3 --bind {address}:{port} --worker-tmp-dir /dev/shm"
-    " --no-control-socket tests.support.site:wsgi",
+    "uwsgi": _UWSGI,
+    "uwsgi, lazily": f"{_UWSGI} --lazy-apps",
+    # Its workers end at once under Python 3.13, whatever they serve.
+    "uwsgi, with hooks": f"{_UWSGI} --py-call-osafterfork",
+    "gunicorn": _GUNICORN,
+    "gunicorn, threads": f"{_GUNICORN} --worker-class gthread --threads 4",
     # Greenlets. gunicorn patches Python in each worker, which is too late for a site that is preloaded: Django's
     # connections would belong to all of them.
     "gevent": "gunicorn --worker-class gevent --workers 1 --graceful-timeout 1 --bind {address}:{port}"
@@ -87,6 +97,8 @@ def serving(name: str, databases: dict[str, Settings], folder: Path, **environ: 
     program = _BIN / words[0]
     if not program.exists():
         pytest.skip(f"{words[0]} is not installed")
+    if "--py-call-osafterfork" in words and sys.version_info >= (3, 13):
+        pytest.skip("uWSGI does not bear its own option here")
     env = {**os.environ, "SITE_DATABASES": json.dumps(databases), "PYTHONPATH": str(ROOT), **environ}
     site = Site(port, folder / "log")
     with open(folder / "log", "wb") as log:

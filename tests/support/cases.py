@@ -86,7 +86,7 @@ LOGIN_TEXTS: list[tuple[str, str]] = [
     ("the database system is shutting down", "login.starting_up"),
     ("the database system is in recovery mode", "login.starting_up"),
     ("server login has been failing, cached error: x (server_login_retry)", "login.starting_up"),
-    ("query_wait_timeout", "login.starting_up"),
+    ("query_wait_timeout", "login.too_many_connections"),
     ("The access token has expired. Acquire a new token and try again.", "login.token_failed"),
     ("The access token has expired. Please acquire a new token and retry.", "login.token_failed"),
     (
