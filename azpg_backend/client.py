@@ -45,8 +45,8 @@ class DatabaseClient(PostgresDatabaseClient):
     def runshell(self, parameters: Iterable[str]) -> None:
         # Only here is the alias known, under which a mistake or a missing token is to be reported.
         plan = decision.decide(self.connection.alias, self.connection.settings_dict)
-        plan.raise_errors()
         try:
+            plan.raise_errors()
             connecting.secrets_of(plan, self.connection.settings_dict)
         except (ImproperlyConfigured, OperationalError) as error:
             # Shown without a traceback.

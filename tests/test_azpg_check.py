@@ -117,6 +117,15 @@ def test_wrong_usage_is_exit_2(databases: Databases, good: dict[str, Any]) -> No
         assert caught.value.returncode == 2
 
 
+def test_an_alias_can_not_move_the_terminal_s_cursor(databases: Databases, good: dict[str, Any]) -> None:
+    databases(default=good, **{"other\x1b[31m": good})
+    for alias in ("nope", "other"):
+        with pytest.raises(CommandError, match="There is no alias") as caught:
+            azpg_check(alias)
+        assert "\x1b" not in str(caught.value)
+        assert "other\\x1b[31m" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [

@@ -191,7 +191,7 @@ class _Client:
                 self._flush(sock, deadline)
             except SSL.Error as error:
                 self._flush_quietly(sock, deadline)
-                raise _explained(error) from None
+                raise _explained(error, start) from None
             data = sock.recv(_CHUNK)
             received += len(data)
             start = (start + data)[: _RANDOM.stop]
@@ -243,16 +243,17 @@ def _load_revocations(context: SSL.Context, params: Mapping[str, Any]) -> None:
     store.set_flags(X509StoreFlags.CRL_CHECK | X509StoreFlags.CRL_CHECK_ALL)
 
 
-def _explained(error: SSL.Error) -> HandshakeFailed:
+def _explained(error: SSL.Error, start: bytes) -> HandshakeFailed:
+    """Return what a failure means; start: what the server sent first."""
     # SSL.Error holds OpenSSL's queue: (library, function, reason) for each entry.
     queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
     reason = ", ".join(entry[-1] for entry in queue) or "the connection ended without a reason"
     if any(word in reason for word in ("protocol version", "unsupported protocol", "no protocols available")):
         return HandshakeFailed("tls.protocol_version", f"no TLS version in common ({reason})")
     if "wrong version number" in reason or "packet length too long" in reason:
-        return HandshakeFailed(
-            "tls.handshake_failed", f"the server agreed on TLS and then sent something that is not TLS ({reason})"
-        )
+        what = f"the server agreed on TLS and then sent something that is not TLS ({reason}): it starts with {start!r}"
+        # Some services greet with an S, which to libpq means yes: SSH, say.
+        return HandshakeFailed("tls.handshake_failed", what, _HINTS["tls.not_postgresql"])
     if "unexpected eof" in reason or not queue:
         return HandshakeFailed("tls.closed", f"the server ended the TLS handshake ({reason})")
     return HandshakeFailed("tls.handshake_failed", f"the TLS handshake failed ({reason})")

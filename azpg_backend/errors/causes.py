@@ -233,9 +233,11 @@ CAUSES = (
         # PgBouncer says which kind of login failed, and names no user.
         r"(?:password|SASL|SCRAM|PAM|LDAP|certificate|\"trust\"|GSSAPI|RADIUS|Ident|Peer|BSD) authentication failed"
         r"|\bauth failed|invalid server signature",
-        "the password is wrong, the role does not exist or has no password (the server does not say which)",
-        "Check USER (without '@server') and PASSWORD, or reset it: az postgres flexible-server update "
-        "--admin-password. A role of Microsoft Entra logs in with OPTIONS['azpg']['auth'] = 'entra'.",
+        "the password is wrong or past its VALID UNTIL, or the role does not exist or has no password (the server does "
+        "not say which)",
+        "Check USER (without '@server') and PASSWORD. To set a new password: az postgres flexible-server update "
+        "--admin-password for the administrator, ALTER ROLE ... PASSWORD '...' for another role. A role of Microsoft "
+        "Entra logs in with OPTIONS['azpg']['auth'] = 'entra'.",
     ),
     Cause(
         "login.wrong_password",
@@ -251,10 +253,16 @@ CAUSES = (
     ),
     Cause(
         "login.permission_denied",
-        r'permission denied for database|is not permitted to log in|database ".*" is disabled'
-        r"|database does not allow connections",
+        r"permission denied for database|is not permitted to log in",
         "the role exists, but may not log in to this database",
         "As an administrator: ALTER ROLE ... LOGIN, or GRANT CONNECT ON DATABASE ... TO ...",
+    ),
+    Cause(
+        "login.permission_denied",
+        r'is not currently accepting connections|database does not allow connections|database ".*" is disabled',
+        "this database takes no connections from anybody, like template0",
+        "Correct NAME; or, as an administrator in another database: ALTER DATABASE ... ALLOW_CONNECTIONS true; for a "
+        "PgBouncer of your own, in its console: ENABLE <database>;",
     ),
     Cause(
         "login.permission_denied",
@@ -264,7 +272,15 @@ CAUSES = (
     ),
     Cause(
         "login.too_many_connections",
-        r"too many clients already|remaining connection slots are reserved|too many connections for",
+        r"too many connections for (?:role|database)",
+        "the role or the database that the message names has a CONNECTION LIMIT of its own, and it is reached",
+        "Use fewer connections; or, as an administrator, raise the limit: ALTER ROLE ... CONNECTION LIMIT ..., or "
+        "ALTER DATABASE ... CONNECTION LIMIT ... (-1 for none).",
+        transient=True,
+    ),
+    Cause(
+        "login.too_many_connections",
+        r"too many clients already|remaining connection slots are reserved",
         "all connections that the server allows are taken (a B1ms has 35 for applications)",
         "Use the built-in PgBouncer (PORT 6432), a smaller pool or fewer workers; under ASGI set CONN_MAX_AGE to 0 or "
         "use OPTIONS['pool']. SELECT * FROM pg_stat_activity shows who holds them.",
@@ -281,7 +297,8 @@ CAUSES = (
     _NO_SERVER_CONNECTION,
     Cause(
         "login.starting_up",
-        r"database system is (?:starting up|shutting down|in recovery mode|not yet accepting connections)"
+        r"database system is (?:starting up|shutting down|in recovery mode|not (?:yet )?accepting connections)"
+        r"|must be superuser to connect (?:during database shutdown|in binary upgrade mode)"
         r"|pooler is shutting down|server shutting down|server login has been failing"
         r"|client_login_timeout|pgbouncer cannot connect to server|server conn(?:ection)? crashed"
         r"|terminating connection due to administrator command",
@@ -292,9 +309,10 @@ CAUSES = (
     Cause(
         "login.starting_up",
         # libpq's words for an answer other than yes or no to its request for TLS.
-        r"server sent an error response during SSL exchange|could not fork new process",
-        "the server could not start a process for this connection: it is out of memory or restarting",
-        "Try again shortly. If it lasts, look at the server's memory and connections in the Azure portal.",
+        r"server sent an error response during SSL exchange|could not fork new process|out of memory"
+        r"|too many open files|no space left on device",
+        "the server could not start a process for this connection: it is out of memory or storage, or restarting",
+        "Try again shortly. If it lasts, look at the server's memory, storage and connections in the Azure portal.",
         transient=True,
     ),
     Cause(
@@ -336,9 +354,24 @@ CAUSES = (
     ),
     Cause(
         "login.failed",
-        r"unrecognized configuration parameter|invalid value for parameter",
-        "OPTIONS['options'] (or PGOPTIONS) sets something the server does not know",
-        "Correct or remove it.",
+        r"unrecognized configuration parameter|invalid value for parameter|invalid command-line argument for server"
+        r'|(?:-c |--)\S+ requires a value|parameter ".*" cannot be (?:changed|set)|permission denied to set parameter',
+        "OPTIONS['options'] (or PGOPTIONS) holds something that the server does not take from this role",
+        'Correct or remove it. Write "-c name=value" for each parameter, and a blank in a value as "\\\\ ".',
+    ),
+    Cause(
+        "login.failed",
+        r"permission denied to start WAL sender|replication role to start walsender|for replication connection",
+        "OPTIONS['replication'] asks for a replication connection, in which Django can't work",
+        "Remove 'replication' from OPTIONS.",
+    ),
+    Cause(
+        "login.failed",
+        r"private key file|could not load (?:private key|certificate) file|could not read certificate file"
+        r"|did not request an SSL certificate|requires a valid client certificate",
+        "the client certificate is at fault, and Azure asks for none",
+        "Remove sslcert, sslkey and sslcertmode from OPTIONS. A server of your own that wants a certificate needs "
+        "sslcert and sslkey, and a key file that others can't read (chmod 600).",
     ),
     Cause(
         "login.failed",
@@ -346,6 +379,14 @@ CAUSES = (
         "target_session_attrs asks for another kind of server than the one that answered; during a failover or "
         "promotion that passes",
         "If it stays so, use the virtual endpoint for it (.writer or .reader), or prefer-standby for a reader.",
+        transient=True,
+    ),
+    Cause(
+        "login.failed",
+        r"canceling authentication due to timeout",
+        "the login took longer than the server waits for one (authentication_timeout)",
+        "Try again shortly. If it stays so, this machine or the server is overloaded, or the path between "
+        "them is slow.",
         transient=True,
     ),
     # What the network says
@@ -385,7 +426,8 @@ CAUSES = (
         "login.failed",
         r"server closed the connection unexpectedly|connection reset by peer|EOF detected|unexpected eof"
         r"|SSL connection has been closed|could not receive data|could not send data|connection aborted",
-        "the connection was cut: a restart or failover, or a firewall that inspects TLS",
+        "the connection was cut: a restart or failover, a PgBouncer that found no free server in time, or a firewall "
+        "that inspects TLS",
         "Try again shortly; if it stays so, let traffic to the server bypass TLS inspection.",
         transient=True,
     ),

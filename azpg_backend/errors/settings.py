@@ -164,7 +164,7 @@ def unproven_cloud(where: Place | str, host: str, cloud: str) -> Problem:
 
 
 def user_at_server(where: Place | str, user: str) -> Problem:
-    bare = user.partition("@")[0]
+    bare = user.rpartition("@")[0]
     return _problem(
         "azpg.W003",
         where,

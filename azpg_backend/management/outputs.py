@@ -109,12 +109,13 @@ def _look(path: str) -> None:
         raise OutputError("--output: for standard output leave out --output; a file of that name is ./-")
     if path.endswith(os.sep):
         raise OutputError(f"--output: {path} is a folder: add the name of a file")
+    # Of a pipe, such as /dev/stdout often is, realpath() gives a name that does not exist.
+    if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
+        raise OutputError(f"--output: {path} is not a file. For standard output leave out --output.")
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):
         raise OutputError(f"--output: {path} can't be written: there is no folder {folder}. Make it first.")
-    if os.path.exists(target) and not stat.S_ISREG(os.stat(target).st_mode):
-        raise OutputError(f"--output: {path} is not a file. For standard output leave out --output.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"--output: {path} can't be written: this account may not write to the folder {folder}.")
 

@@ -51,6 +51,7 @@ _ROOTS = "Remove it: the roots of Azure are in this package. For your own file, 
 _REMEDIES = {
     **dict.fromkeys(("ssl", "tls", "usessl", "requiressl", "sslrequire", "encrypt", "useencryption"), _VERIFIED),
     **dict.fromkeys(("ssldisabled", "trustservercertificate", "sslverifycert", "sslverifyidentity"), _VERIFIED),
+    **dict.fromkeys(("sslfactory", "sslhostnameverifier", "rejectunauthorized", "trustservercert"), _VERIFIED),
     **dict.fromkeys(("sslcertreqs", "sslcheckhostname", "checkhostname", "sslcontext", "verify"), _VERIFIED),
     **dict.fromkeys(("sslca", "sslcapath", "sslcacert", "sslcacerts", "ca", "cafile", "sslcafile"), _ROOTS),
     **dict.fromkeys(("charset", "useunicode", "encoding", "collation"), "Remove it: Django always uses UTF-8 here."),
@@ -60,7 +61,7 @@ _REMEDIES = {
         "receiver of django.db.backends.signals.connection_created.",
     ),
     **dict.fromkeys(
-        ("readtimeout", "writetimeout", "querytimeout", "commandtimeout", "maxstatementtime"),
+        ("readtimeout", "writetimeout", "querytimeout", "commandtimeout", "maxstatementtime", "sockettimeout"),
         "Write \"options\": \"-c statement_timeout=30000\" (milliseconds).",
     ),
     **dict.fromkeys(("timeout", "logintimeout", "connectiontimeout"), "Libpq's word is 'connect_timeout' (seconds)."),
@@ -71,8 +72,15 @@ _REMEDIES = {
     **dict.fromkeys(("schema", "currentschema"), "Write \"options\": \"-c search_path=...\"."),
     **dict.fromkeys(("role", "setrole"), "Django's key for it is 'assume_role'."),
     **dict.fromkeys(
-        ("checksamethread", "transactionmode", "driver", "extraparams", "multipleactiveresultsets", "compress"),
+        ("checksamethread", "transactionmode", "driver", "extraparams", "multipleactiveresultsets", "compress")
+        + ("compression", "connectargs", "echo"),
         "Remove it: it belongs to another database.",
+    ),
+    "targetservertype": "Libpq's keyword is 'target_session_attrs'.",
+    **dict.fromkeys(
+        ("pooling", "pgbouncer", "poolsize", "poolpreping", "poolrecycle", "pooltimeout", "connectionlimit")
+        + ("maxpoolsize", "minpoolsize", "maximumpoolsize", "minimumpoolsize", "maxoverflow", "connectionlifetime"),
+        "Django's own pool is 'pool': {'min_size': ..., 'max_size': ...} in OPTIONS (with psycopg 3).",
     ),
     "sslkeyfile": "Libpq's keyword is 'sslkey'.",
     "sslcertfile": "Libpq's keyword is 'sslcert'.",

@@ -18,6 +18,8 @@ _NAME_ALONE = f"Write only {FULL_NAME}: no scheme, user, password, path or query
 _UNKNOWN = "is a placeholder that nothing replaced"
 
 _SLASHES = "/\\"
+# What is copied along with a name.
+_TRAILING = ";#=?&)]}>|"
 # A variable of a shell or of PowerShell.
 _VARIABLE = re.compile(r"\$(?:env:)?[A-Za-z_]\w*")
 # A host name that needs no closer look.
@@ -36,8 +38,10 @@ def host(text: str) -> Objection:
         return "is a URL, or a part of one (not shown: it may hold a password)", _NAME_ALONE
     if text.lower().startswith("/subscriptions/"):
         return "is a resource id, which names the server only inside Azure", f"Set HOST to {FULL_NAME}."
-    if re.fullmatch(r"@@\w+@@", text):
-        return f"is {text!r}, which {_UNKNOWN}", f"Set HOST to {FULL_NAME}."
+    if texts.is_placeholder(text):
+        return f"is {texts.shown(text)}, which {_UNKNOWN}", f"Set HOST to {FULL_NAME}."
+    if re.match(r"[\[{(]\s*[\"']", text):
+        return f"is a list or JSON as text: {texts.shown(text)}", "Write the name alone, without brackets and quotes."
     for item in text.split(","):
         if item and (found := _one_host(item)):
             return found
@@ -52,6 +56,9 @@ def _one_host(item: str) -> Objection:
 
 def _foreign_form(item: str) -> Objection:
     """Judge what is another kind of text than a name. It may hold a password, so it is not shown."""
+    name = item.rstrip(_TRAILING)
+    if name != item and _ORDINARY.fullmatch(name):
+        return f"ends in {item[len(name) :]!r}: {item!r}", f"Write {name!r}."
     if "=" in item or ";" in item:
         return "is a connection string (not shown: it may hold a password)", _PARTS
     if "@" in item:
@@ -103,8 +110,11 @@ def address(text: str) -> Objection:
     """Judge hostaddr, a list with commas included."""
     for item in text.split(","):
         if item and not hosts.is_ip_address(item):
-            shown = repr(item) if re.fullmatch(r"[\w.-]{1,253}", item) else "(not shown)"
-            return f"does not fit: hostaddr {shown} is not an IP address", "Write addresses; names belong in HOST."
+            shown = (
+                repr(item) if re.fullmatch(r"[\w.-]{1,253}|[0-9A-Fa-f.:%/\[\]]{1,60}", item) else "a text (not shown)"
+            )
+            hint = "Write the address alone, without brackets, mask and port; names belong in HOST."
+            return f"does not fit: {shown} is not an IP address", hint
     return None
 
 
@@ -117,7 +127,7 @@ def port(text: str) -> Objection:
     for item in text.split(","):
         if item and not (item.isascii() and item.isdigit() and 1 <= int(item[:9]) <= 65535 and len(item) < 9):
             what = _UNKNOWN if texts.has_placeholder(text) else "is not a number from 1 to 65535"
-            shown = repr(text) if re.fullmatch(r"[\w.,:+/${}()<>%-]{1,25}", text) else "a text (not shown)"
+            shown = repr(text) if re.fullmatch(r"[\w.,:+/${}()<>%#'\"=\[\] -]{1,30}", text) else "a text (not shown)"
             return f"is {shown}, which {what}", hint
     return None
 
@@ -148,6 +158,8 @@ def database(text: str) -> Objection:
         return what, _PARTS
     if re.search(r"\?[\w.]+=", text):
         return "has the query of a URL in it (not shown: it may hold a password)", _PARTS
+    if text.startswith("/") and "/" in text.strip("/"):
+        return f"is the path of a file: {texts.shown(text)}", "Write the name of a database on the server."
     if text.startswith("/"):
         return (
             f"begins with a slash: {texts.shown(text)}",

@@ -141,6 +141,12 @@ def is_local(host: str) -> bool:
     return is_socket_directory(host) or is_loopback(host)
 
 
+def is_server_behind(user: str, host: str) -> bool:
+    """Whether a user has the retired form user@server, with the server's short or full name."""
+    _, at, server = user.rpartition("@")
+    return bool(at) and server.lower() in (host.lower(), host.lower().partition(".")[0])
+
+
 class Unpaired(ValueError):
     """The lists of hosts, addresses and ports don't go together.
 

@@ -7,8 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from azpg_backend.plan import resource_id, texts
+from azpg_backend.plan import libpq, resource_id, texts
 
+# Arguments of azure-identity's credentials.
+_OF_CREDENTIALS = frozenset(
+    {"authority", "certificate_path", "client_id", "client_secret", "identity_config", "managed_identity_client_id"}
+    | {"tenant_id", "token_file_path", "workload_identity_client_id"}
+)
 AUTH_METHODS = ("password", "entra")
 
 
@@ -64,12 +69,20 @@ def parse(value: Any) -> Options:
         )
     for key in value:
         if not isinstance(key, str) or key not in names():
+            if key in _OF_CREDENTIALS:
+                remedy = f"Write it one level down: 'credential_kwargs': {{{key!r}: ...}}, beside 'credential'."
+                raise InvalidOption(key, "is an argument of a credential", remedy)
+            if key in libpq.KEYWORDS or key in ("pool", "password"):
+                raise InvalidOption(
+                    key, "is not an option of this backend", f"Write it one level up, beside 'azpg': {key!r}."
+                )
             near = difflib.get_close_matches(str(key).lower(), names(), n=1) if isinstance(key, str) else []
             remedy = "".join(f"Did you mean {each!r}? " for each in near) + f"Valid keys: {texts.listed(names())}."
             raise InvalidOption(texts.shown_key(key), "is not an option of this backend", remedy)
     for each in fields(Options):
         if each.name in value:
-            _check(each.name, texts.settled(value[each.name]))
+            given = texts.settled(value[each.name])
+            _check(each.name, given if each.name.startswith("credential") else texts.plain(given))
     return Options(
         **{key: given if key.startswith("credential") else texts.plain(given) for key, given in value.items()}
     )
@@ -89,13 +102,13 @@ def _check(key: str, value: Any) -> None:
     if key == "resource_id":
         _check_resource_id(value)
     if key == "credential_kwargs" and not isinstance(value, Mapping):
-        raise InvalidOption(key, f"is {type(value).__name__}, not a dict", "Write a dict of keyword arguments.")
+        raise InvalidOption(key, f"is {texts.kind(value)}, not a dict", "Write a dict of keyword arguments.")
     if key == "credential" and not (
         isinstance(value, str) or value is None or callable(value) or hasattr(value, "get_token")
     ):
         raise InvalidOption(
             key,
-            f"is {type(value).__name__}",
+            f"is {texts.kind(value)}",
             "Give a dotted path, a credential with get_token(), or a function that returns one.",
         )
 
@@ -103,7 +116,7 @@ def _check(key: str, value: Any) -> None:
 def _check_scope(value: Any) -> None:
     remedy = "Leave it out for the host's own cloud."
     if not isinstance(value, str):
-        raise InvalidOption("scope", f"is {type(value).__name__}, not a string", remedy)
+        raise InvalidOption("scope", f"is {texts.kind(value)}, not a string", remedy)
     if not texts.may_be_shown(value):
         raise InvalidOption("scope", "holds a login, a password or a key (not shown)", remedy)
     if unseen := texts.invisible(value):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import zoneinfo
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -69,12 +71,26 @@ def _text(value: Any) -> bool:
     return isinstance(value, (str, int, float)) and not isinstance(value, bool)
 
 
+def _isolation_level(value: Any) -> bool:
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel
+
+    return not isinstance(value, bool) and IsolationLevel(value) in IsolationLevel
+
+
 def _name(value: Any) -> bool:
     return isinstance(value, str)
 
 
 def _port(value: Any) -> bool:
     return isinstance(value, (str, int)) and not isinstance(value, bool)
+
+
+def _never_ends(path: str) -> bool:
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)) and path != os.devnull
 
 
 def _path(text: str) -> Objection:
@@ -88,6 +104,13 @@ def _path(text: str) -> Objection:
     if text.startswith(("$", "%")):
         return f"is {texts.shown(text)}, and libpq replaces no variables", "Write os.path.expandvars(...) around it."
     return None
+
+
+def _file(text: str) -> Objection:
+    """Judge a file that libpq opens without looking what it is."""
+    if _never_ends(text):
+        return f"is {texts.shown(text)}, a pipe or a device, and libpq could wait for it for ever", "Name a file."
+    return _path(text)
 
 
 def _command_line(text: str) -> Objection:
@@ -106,7 +129,7 @@ def _zone(name: Any) -> bool:
 PLAIN_TEXT = Rule(_text, "text", "Write text in quotes.")
 SECONDS = Rule(_integer(-2_147_483_648), "a whole number of seconds", "Write a whole number, such as 10.")
 FLAG = Rule(_integer(-2_147_483_648), "0 or 1", "Write 0 or 1; libpq knows no other words for off and on.")
-PATH = Rule(_name, "the path of a file", "Write the path of a file.", _path)
+PATH = Rule(_name, "the path of a file", "Write the path of a file.", _file)
 NAMES = "Write the server's full name as text; several are joined with commas."
 
 # libpq's keywords. Those that are not here are text of any kind.
@@ -131,8 +154,8 @@ LIBPQ: Mapping[str, Rule] = {
     "sslkey": PATH,
     "sslcrl": PATH,
     "sslcrldir": PATH,
-    "passfile": PATH,
-    "sslrootcert": Rule(_name, "the path of a file", "Remove it to use the roots in this package.", _path),
+    "passfile": Rule(_name, PATH.words, PATH.remedy, _path),
+    "sslrootcert": Rule(_name, "the path of a file", "Remove it to use the roots in this package.", _file),
     "sslcertmode": _one_of("disable", "allow", "require"),
     "sslnegotiation": _one_of("postgres", "direct"),
     "require_auth": Rule(
@@ -176,8 +199,7 @@ _FACTORY = Rule(
 OPTIONS: Mapping[str, Rule] = {
     "assume_role": Rule(lambda value: value is None or _name(value), "the name of a role", "Write text."),
     "isolation_level": Rule(
-        # Of the numbers, Django refuses those that it does not know, in words of its own.
-        _integer(-2_147_483_648),
+        _isolation_level,
         "an isolation level",
         "Write django.db.backends.postgresql.psycopg_any.IsolationLevel.SERIALIZABLE, or another of its members.",
     ),

@@ -30,6 +30,8 @@ _LOGIN = re.compile(
     r"|(?<![\w.])(?:ssl_?password|password|passwd|pwd|accountkey|sharedaccesskey|access_token|client_secret|sig)\s*=",
     re.IGNORECASE,
 )
+# A JSON Web Token, such as Microsoft Entra's: its first part is a JSON object.
+TOKEN = re.compile(r"(?:Bearer\s+)?eyJ[\w-]{8,}\.[\w-]+\.[\w-]*", re.ASCII)
 _USERINFO = re.compile(r":.*@|@[^@]*[:/]", re.DOTALL)
 _PEM = re.compile(r"-----BEGIN|BEGIN [A-Z ]*(?:CERTIFICATE|KEY)")
 _URL = re.compile(r"://|^\s*(?:jdbc|postgres|postgresql|postgis|psql|pgsql|https?|tcp|file):|^\s*//", re.IGNORECASE)
@@ -41,10 +43,12 @@ _DOTNET = re.compile(
 )
 _PLACEHOLDER = re.compile(
     r"<[^<>]*>|\$\{[^{}]*\}|\$\([^()]*\)|\$?\{\{.*\}\}|%\{[^{}]*\}|@@\w+@@|\{%.*%\}|%[A-Za-z_]\w*%|#\{[^{}]*\}#?|\$\$[A-Z_]+|__[A-Z_]+__|"
-    r"@Microsoft\.KeyVault\(.*|\{[\w -]+\}",
+    r"@Microsoft\.KeyVault\(.*|\{[\w -]+\}|`[^`]*\s[^`]*`"
+    # ARM's and Bicep's expressions
+    r"|\[(?:concat|format|if|listKeys|outputs|parameters|reference|resourceId|variables)\(.*\)[\w.]*\]",
     re.DOTALL,
 )
-_WORD = re.compile(r"[A-Za-z0-9_./-]{1,79}")
+_WORD = re.compile(r"(?!eyJ)[A-Za-z0-9_./-]{1,79}")
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb"
 
 
@@ -75,12 +79,18 @@ def plain(value: Any) -> Any:
 class Unreadable:
     """Stands for a value that raises as soon as anybody looks at it, such as a lazy object that can't be made."""
 
+    def __init__(self, error: Exception) -> None:
+        self._error = type(error).__name__
+
+    def __str__(self) -> str:
+        return f"a value that raises {self._error} when it is read"
+
 
 def settled(value: Any) -> Any:
     try:
         isinstance(value, str)
-    except Exception:  # noqa: BLE001 (whatever it raises, nothing can be made of it)
-        return Unreadable()
+    except Exception as error:  # noqa: BLE001 (whatever it raises, nothing can be made of it)
+        return Unreadable(error)
     return value
 
 
@@ -95,7 +105,12 @@ def shown(value: Any) -> str:
         text = repr(value)
         if may_be_shown(str(plain(value))):
             return text if len(text) <= 100 else f"{text[:80]}... ({len(value) if isinstance(value, str) else 'long'})"
-    return f"a value of type {type(value).__name__}"
+    return kind(value)
+
+
+def kind(value: Any) -> str:
+    """Return what may be shown of a value that can be a secret."""
+    return str(value) if isinstance(value, Unreadable) else f"a value of type {type(value).__name__}"
 
 
 def shown_key(key: Any) -> str:
@@ -153,7 +168,12 @@ def holds_login(text: str) -> bool:
 def may_be_shown(text: str) -> bool:
     """Whether a text is surely no secret, not even with line breaks between its parts."""
     text = visible(text)
-    return not (holds_login(text) or holds_pem(text) or re.search(r":.*@", text))
+    return not (holds_login(text) or holds_pem(text) or TOKEN.search(text) or re.search(r":.*@", text))
+
+
+def is_token(text: str) -> bool:
+    """Whether this is a token, which is a secret."""
+    return TOKEN.fullmatch(text) is not None
 
 
 def is_word(text: str) -> bool:

@@ -58,8 +58,7 @@ def _user(alias: Alias) -> Iterator[Problem]:
         return
     setting = alias.effective["user"]
     user = str(setting.value)
-    _, _, server = user.partition("@")
-    if server and any(server.lower() == each.host.partition(".")[0].lower() for each in alias.endpoints):
+    if any(hosts.is_server_behind(user, each.host) for each in alias.endpoints):
         yield find.user_at_server(setting.where, user)
 
 
@@ -69,7 +68,7 @@ def _pgbouncer(alias: Alias) -> Iterator[Problem]:
         return
     port = pooled[0]
     if not alias.has("DISABLE_SERVER_SIDE_CURSORS"):
-        yield find.server_side_cursors(alias.place("PORT"), port)
+        yield find.server_side_cursors(alias.effective["port"].where, port)
     if "options" in alias.effective and alias.effective["options"].value:
         yield find.startup_parameter(alias.effective["options"].where, port)
     if texts.is_given(alias.options.get("assume_role")):

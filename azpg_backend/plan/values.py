@@ -18,6 +18,9 @@ from azpg_backend.plan.sources import Setting
 _JUDGED_LATER = frozenset(
     {"sslmode", "ssl_min_protocol_version", "ssl_max_protocol_version", "gssencmode", "sslrootcert"}
 )
+_FETCHED = (
+    "Tokens belong nowhere in the settings: with 'azpg': {'auth': 'entra'} in OPTIONS the engine fetches its own."
+)
 _LISTS = frozenset({"host", "hostaddr", "port"})
 # Words for yes; Django takes every other text for it too.
 _TRUE = frozenset({"true", "yes", "on", "1"})
@@ -81,6 +84,8 @@ def _text_objection(keyword: str, text: str, rule: TextRule | None) -> Objection
         hint = "Write the text into a file and its path here"
         roots = ", or remove it: the roots of Azure are in this package" if keyword == "sslrootcert" else ""
         return "holds a certificate or key (not shown), and libpq wants the path of a file", f"{hint}{roots}."
+    if texts.is_token(visible):
+        return "is a token (not shown)", _FETCHED
     if rule is not None and visible and (objection := rule(visible)):
         return objection
     if texts.holds_login(visible):

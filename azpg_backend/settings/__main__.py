@@ -103,11 +103,15 @@ def _open_questions(entry: dict[str, object], login: Login) -> list[str]:
 
 
 def _refusals(entry: dict[str, Any]) -> list[str]:
-    """Return what the engine would refuse. The problems' own words hold values, so they are left to the check."""
+    """Return what the engine would refuse, or doubts of the password.
+
+    The problems' own words hold values, so they are left to the check; those on a password never do.
+    """
     if not str(entry["ENGINE"]).startswith("azpg_backend"):
         return []
-    errors = decide("default", entry, environ={}).errors
-    return [f"The engine will refuse {each.where} ({each.id}): manage.py check says why." for each in errors]
+    plan = decide("default", entry, environ={})
+    refused = [f"The engine will refuse {each.where} ({each.id}): manage.py check says why." for each in plan.errors]
+    return refused + [str(each) for each in plan.problems if each.id == "azpg.W016"]
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
+from azpg_backend.plan import hosts
 from azpg_backend.settings import sources
-from azpg_backend.settings.entry import ENGINE, Login, Wishes, check_plaintext_hosts, is_server_behind, login, made
+from azpg_backend.settings.entry import ENGINE, Login, Wishes, check_plaintext_hosts, login, made
 from azpg_backend.settings.sources import Source, Variable
 
 
@@ -99,7 +100,7 @@ def unconfigured(engine: str) -> dict[str, Any]:
 def doubts(entry: Mapping[str, Any]) -> list[str]:
     """Return what is likely to be wrong with an entry."""
     user, host = entry.get("USER", ""), entry["HOST"]
-    if not is_server_behind(user, host):
+    if not hosts.is_server_behind(user, host):
         return []
     where = user.name if isinstance(user, Variable) else "the user"
     return [

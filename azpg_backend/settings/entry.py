@@ -297,9 +297,3 @@ def resolved(value: Any, key: str = "") -> Any:
     if isinstance(value, Variable):
         return Secret(value) if key.lower() in _SECRETS else str.__str__(value)
     return value
-
-
-def is_server_behind(user: str, host: str) -> bool:
-    """Whether a user has the retired form user@server."""
-    _, at, server = user.rpartition("@")
-    return bool(at) and server.lower() in (host.lower(), host.lower().partition(".")[0])

@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from azpg_backend.plan import libpq
+from azpg_backend.plan import libpq, texts
 
 # Schemes of URLs, with whether they ask for PostGIS.
 SCHEMES = {
@@ -66,6 +66,31 @@ _QUOTE = "python -c 'import getpass, urllib.parse; print(urllib.parse.quote(getp
 _ENCODE = f"Percent-encode user and password ('/' is %2F, '@' is %40, '%' is %25): {_QUOTE}"
 
 
+_FILL_IN = "Set it to the string itself; whatever should fill in this value did not run."
+# What is often found in place of a string, how to go on from "it", and what to do.
+_OTHER_TEXTS = (
+    (
+        re.compile("[\"'\u2018\u2019\u201c\u201d]"),
+        "begins with a quotation mark",
+        "Remove the quotation marks around the value: docker's env files and some portals take them literally.",
+    ),
+    (
+        re.compile(r"@Microsoft\.KeyVault\(", re.IGNORECASE),
+        "is a Key Vault reference that nothing resolved",
+        "App Service resolves it only if the app's identity may read secrets in that vault: look at the setting's "
+        "status in the portal, and restart the app.",
+    ),
+    (re.compile(r"psql\s"), "is a command line of psql", "Take what stands behind 'psql', without quotation marks."),
+    (
+        re.compile(r"(?:export\s+)?[A-Z][A-Z0-9_]*\s*=\s*[\"']?[a-z+]+://"),
+        "is a line of an env file, name and all",
+        "Set it to what stands behind the first equals sign.",
+    ),
+    (re.compile(r"(?:none|null|undefined|nil)\Z", re.IGNORECASE), "is the word for a missing value", _FILL_IN),
+    (re.compile("\ufeff"), "begins with a byte order mark", "Write the file that it comes from without one."),
+)
+
+
 class Unreadable(ValueError):
     """A string can't be read. Holds a phrase that goes on from its name, and what to do; nothing of the string."""
 
@@ -98,11 +123,11 @@ def read(text: str) -> Said:
         return _url(text.strip())
     if (said := _keyword_value(text)) or (said := _dotnet(text)):
         return said
-    if text.strip()[:1] in ("'", '"'):
-        raise Unreadable(
-            "is not a connection string: it begins with a quotation mark",
-            "Remove the quotation marks around the value: docker's env files and some portals take them literally.",
-        )
+    for pattern, what, remedy in _OTHER_TEXTS:
+        if pattern.match(text.strip()):
+            raise Unreadable(f"is not a connection string: it {what}", remedy)
+    if texts.is_placeholder(text):
+        raise Unreadable("is not a connection string: it is a placeholder that nothing replaced", _FILL_IN)
     raise Unreadable(
         "is not a connection string (not shown: it may hold a password)",
         "Write a URL (azpg://USER:PASSWORD@HOST/NAME) or libpq's form (host=HOST dbname=NAME user=USER "

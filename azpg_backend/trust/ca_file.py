@@ -13,10 +13,10 @@ import datetime
 import functools
 import os
 import re
+import shlex
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -27,6 +27,8 @@ from azpg_backend.errors.problem import Problem, Severity, gravest_first
 from azpg_backend.trust import lifetime, manifest
 from azpg_backend.trust.manifest import Root
 
+# The identifier of PKCS#7's SignedData in DER (RFC 2315, 14).
+_SIGNED_DATA = bytes.fromhex("2a864886f70d010702")
 # The largest system bundle is below 1 MiB.
 MAX_BYTES = 8 * 1024 * 1024
 # The three labels that OpenSSL takes for a certificate in a file of roots.
@@ -131,7 +133,7 @@ def read(path: str) -> CaFile:
         return CaFile(path, (), problem)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        hint = "Make it a file that the application's account can read, or remove sslrootcert."
+        hint = "Name a PEM file that the application's account can read, or remove sslrootcert."
         return CaFile(path, (), _invalid(path, f"{path} can't be read ({reason})", hint))
     certificates = tuple(_parsed(data))
     try:
@@ -185,27 +187,47 @@ def _problem(identifier: str, path: str, message: str, hint: str, severity: Seve
     return Problem(CHECKS[identifier].code, message, hint, severity, identifier, path)
 
 
+_AGAIN = "Delete it and run manage.py azpg_check, which writes the verified Azure roots to this path."
+_OTHER_FILE = "Name a PEM file of roots in sslrootcert, or remove sslrootcert to use the roots in this package."
+
+
 def _unusable(path: str, data: bytes) -> Problem:
-    again = "Delete it and run manage.py azpg_check, which writes the verified Azure roots to this path."
     if not data:
-        return _invalid(path, f"{path} is empty (an interrupted download?)", again)
-    with contextlib.suppress(ValueError):
-        certificate = x509.load_der_x509_certificate(data)
-        hint = f"libpq reads only PEM. Convert it: openssl x509 -inform DER -in {path} -out {Path(path).stem}.pem"
-        return _invalid(path, f"{path} is a DER file ({_name(certificate)!r})", hint)
+        return _invalid(path, f"{path} is empty (an interrupted download?)", _AGAIN)
+    if found := _other_format(data, shlex.quote(path)):
+        return _invalid(path, f"{path} {found[0]}", found[1])
     if re.search(rb"<(!doctype|html|head|body)", data[:2048], re.IGNORECASE):
-        return _invalid(path, f"{path} is an HTML page, not a certificate: a proxy or error page was saved", again)
-    if b"-----BEGIN PKCS7-----" in data:
-        hint = f"Convert it: openssl pkcs7 -print_certs -in {path} -out roots.pem"
-        return _invalid(path, f"{path} is a PKCS#7 container", hint)
+        return _invalid(path, f"{path} is an HTML page, not a certificate: a proxy or error page was saved", _AGAIN)
     if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or b"B\0E\0G\0I\0N\0" in data:
         hint = (
-            "libpq reads only ASCII or UTF-8; in PowerShell write the file with Set-Content -Encoding ascii. " + again
+            f"libpq reads only ASCII or UTF-8; in PowerShell write the file with Set-Content -Encoding ascii. {_AGAIN}"
         )
         return _invalid(path, f"{path} is UTF-16 text, as PowerShell's > writes it", hint)
+    if re.search(rb"-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----\\[rn]", data):
+        hint = "Where the file is made, turn them into line breaks (in a shell: printf '%b'); or remove sslrootcert."
+        return _invalid(path, f"{path} has its line breaks written out as \\n", hint)
     if re.search(rb"-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----", data):
-        return _invalid(path, f"{path} has a damaged or cut certificate in it", again)
-    return _invalid(path, f"{path} has no certificate in it", again)
+        return _invalid(path, f"{path} has a damaged or cut certificate in it", _AGAIN)
+    if re.search(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----", data):
+        return _invalid(path, f"{path} holds a private key and no certificate: it is another file", _OTHER_FILE)
+    # It may be anything, so nobody is told to delete it.
+    return _invalid(path, f"{path} has no certificate in it", _OTHER_FILE)
+
+
+def _other_format(data: bytes, path: str) -> tuple[str, str] | None:
+    """Return what holds certificates in a form that libpq can't read, with the command that converts it."""
+    with contextlib.suppress(ValueError):
+        certificate = x509.load_der_x509_certificate(data)
+        hint = f"libpq reads only PEM. Convert it: openssl x509 -inform DER -in {path} -out roots.pem"
+        return f"is a DER file ({_name(certificate)!r})", hint
+    if b"-----BEGIN PKCS7-----" in data:
+        return "is a PKCS#7 container", f"Convert it: openssl pkcs7 -print_certs -in {path} -out roots.pem"
+    if _SIGNED_DATA in data[:32]:
+        return "is a PKCS#7 container", f"Convert it: openssl pkcs7 -inform DER -print_certs -in {path} -out roots.pem"
+    if re.fullmatch(rb"\s*MII[\w+/=\s]{80,}", data):
+        hint = f"Convert it: openssl enc -d -base64 -A -in {path} | openssl x509 -inform DER -out roots.pem"
+        return "is base64 without the lines BEGIN CERTIFICATE and END CERTIFICATE", hint
+    return None
 
 
 @functools.lru_cache(maxsize=1024)

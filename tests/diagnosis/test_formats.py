@@ -248,6 +248,16 @@ def test_what_is_refused(databases: Databases, tmp_path: Path, arguments: list[s
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_pipe_is_no_file(databases: Databases) -> None:
+    reader, writer = os.pipe()
+    try:
+        with pytest.raises(CommandError, match="is not a file. For standard output leave out --output"):
+            command("--format", "json", "--output", f"/dev/fd/{writer}")
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
 def manage(*arguments: str, limit: int | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command as a program.
 

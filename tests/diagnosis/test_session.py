@@ -21,6 +21,7 @@ from azpg_backend.errors.problem import Severity
 from demo_project.localpg import Chain, LocalPostgres
 from tests.support import servers
 from tests.support.diagnosis import Check, codes
+from tests.support.pgbouncer import PgBouncer, needs_pgbouncer
 from tests.support.settings import PASSWORD, SettingsFor
 
 FACTS = Facts(
@@ -135,6 +136,45 @@ def test_an_old_server(at_port: Any, check: Check, chain: Chain, version: str, s
         steps = check(at_port(port), timeout=5)
     assert codes(steps) == ["session.unsupported_version"]
     assert f"PostgreSQL {said} is older" in steps["session"].message
+
+
+# PgBouncer
+
+
+@needs_pgbouncer
+def test_a_pgbouncer_without_its_server(own_server: LocalPostgres, settings_for: SettingsFor, check: Check) -> None:
+    """It lets its clients in, and ends the first query: no setting of Django's is at fault."""
+    with PgBouncer(own_server, settings="query_wait_timeout = 1\n") as pgbouncer:
+        settings = settings_for(own_server, PORT=pgbouncer.port)
+        assert codes(check(settings)) == []
+        own_server.stop("immediate")
+        steps = check(settings)
+    (code,) = codes(steps)
+    assert code in {"session.failed", "login.starting_up", "login.failed", "login.too_many_connections"}
+    hint = steps[code.partition(".")[0]].hint or ""
+    assert "That means: " in hint
+    assert "TIME_ZONE" not in hint
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ("query_wait_timeout", "PgBouncer"),
+        ("SSL connection has been closed unexpectedly", "a PgBouncer that found no free server in time"),
+        ('role "nope" does not exist', "assume_role"),
+        ("permission denied to set role", "assume_role"),
+    ],
+)
+def test_what_stops_django_s_first_statement(words: str, part: str) -> None:
+    assert part in session._why(Exception(words))
+
+
+@needs_pgbouncer
+def test_pgbouncer_s_own_console(own_server: LocalPostgres, settings_for: SettingsFor, check: Check) -> None:
+    with PgBouncer(own_server, settings="admin_users = app\n") as pgbouncer:
+        step = check(settings_for(own_server, PORT=pgbouncer.port, NAME="pgbouncer"))["session"]
+    assert "PgBouncer's own console" in step.message
+    assert "Set NAME" in (step.hint or "")
 
 
 # Rights

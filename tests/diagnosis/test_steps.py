@@ -433,6 +433,8 @@ def test_real_logins_that_fail(own_server: LocalPostgres, settings_for: Settings
     assert codes(check({**settings, "NAME": "closed"})) == ["login.permission_denied"]
     own_server.sql("CREATE ROLE nologin PASSWORD 'x'")
     assert codes(check({**settings, "USER": "nologin", "PASSWORD": "x"})) == ["login.permission_denied"]
+    step = check({**settings, "OPTIONS": {**settings["OPTIONS"], "options": "-c nope=1"}})["login"]
+    assert step.message.count("unrecognized configuration parameter") == 1
     own_server.set_hba("hostssl all app 127.0.0.1/32 reject")
     assert codes(check(settings)) == ["login.no_hba_entry"]
     own_server.set_hba()

@@ -82,4 +82,4 @@ def test_a_builder_s_problem_is_complete(name: str) -> None:
 
 
 def test_the_user_without_its_server() -> None:
-    assert "'ann'" in settings.user_at_server(WHERE, "ann@server@more").hint
+    assert "'ann@more'" in settings.user_at_server(WHERE, "ann@more@server").hint

@@ -51,6 +51,49 @@ def test_one_server_that_may_recover_is_enough(text: str, transient: bool) -> No
     assert problem.transient is transient
 
 
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ('password authentication failed for user "app"', "past its VALID UNTIL"),
+        ('too many connections for role "app"', "a CONNECTION LIMIT of its own"),
+        ('too many connections for database "app"', "a CONNECTION LIMIT of its own"),
+        ("sorry, too many clients already", "all connections that the server allows"),
+        ('database "template0" is not currently accepting connections', "from anybody"),
+        ("database does not allow connections: app", "from anybody"),
+        ('database "app" is disabled', "from anybody"),
+        ("the database system is not accepting connections", "the server is restarting"),
+        ("must be superuser to connect in binary upgrade mode", "the server is restarting"),
+        ("out of memory", "out of memory or storage"),
+        ("could not open file: Too many open files in system", "out of memory or storage"),
+        ("could not write to file: No space left on device", "out of memory or storage"),
+        ("canceling authentication due to timeout", "longer than the server waits"),
+        ("no more connections allowed (max_client_conn)", "PgBouncer lets no more clients in"),
+        ("client connections exceeded (max_user_client_connections)", "PgBouncer lets no more clients in"),
+        ("-c foo requires a value", "OPTIONS['options']"),
+        ("--foo requires a value", "OPTIONS['options']"),
+        ("invalid command-line argument for server process: b", "OPTIONS['options']"),
+        ('parameter "max_connections" cannot be changed without restarting the server', "OPTIONS['options']"),
+        ('parameter "log_disconnections" cannot be set after connection start', "OPTIONS['options']"),
+        ('permission denied to set parameter "log_statement"', "OPTIONS['options']"),
+        ("permission denied to start WAL sender", "OPTIONS['replication']"),
+        ("must be superuser or replication role to start walsender", "OPTIONS['replication']"),
+        ('no pg_hba.conf entry for replication connection from host "10.0.0.4"', "OPTIONS['replication']"),
+        ('certificate present, but not private key file "/x/postgresql.key"', "the client certificate"),
+        ('private key file "/x/key.pem" has group or world access', "the client certificate"),
+        ('could not load private key file "/x/key.pem": no start line', "the client certificate"),
+        ('could not read certificate file "/x/cert.pem": no start line', "the client certificate"),
+        ('certificate does not match private key file "/x/key.pem"', "the client certificate"),
+        ("server did not request an SSL certificate", "the client certificate"),
+        ("connection requires a valid client certificate", "the client certificate"),
+        ('could not read root certificate file "/x/root.pem": no certificate', "the CA file"),
+    ],
+)
+def test_what_each_refusal_means(text: str, part: str) -> None:
+    problem = causes.of_login(f'connection to server at "h" (10.0.0.4), port 5432 failed: FATAL:  {text}')
+    assert problem is not None
+    assert part in problem.message
+
+
 def test_case_and_line_breaks_do_not_matter() -> None:
     cause = causes.Cause("login.failed", "first.*second", "reason", "hint", transient=True)
     assert cause.matches("FIRST\nSecond")

@@ -87,6 +87,7 @@ OPEN: dict[str, tuple[dict[str, str], bool, str]] = {
     "an unknown identity": (connector(), True, "which identity, this environment does not tell"),
     "another host": (connector(HOST="db.example.com", PASSWORD=SENTINEL), True, "none of Azure's"),
     "a short host": (connector(HOST="demo", PASSWORD=SENTINEL), True, "is the full name of one"),
+    "a password with a line break": (connector(PASSWORD=f"{SENTINEL}\n"), True, "has a line break at its end"),
     "a blank before the host": (
         connector(HOST=f" {HOST}", PASSWORD=SENTINEL),
         True,

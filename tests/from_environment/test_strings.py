@@ -142,6 +142,31 @@ def test_forms(text: str, expected: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("'azpg://u:x1y2@h/d'", "begins with a quotation mark"),
+        ("\u201cazpg://u:x1y2@h/d\u201d", "begins with a quotation mark"),
+        ("@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/x1y2)", "a Key Vault reference"),
+        ('psql "host=h dbname=d user=u password=x1y2"', "a command line of psql"),
+        ("psql postgres://u:x1y2@h/d", "a command line of psql"),
+        ("DATABASE_URL=postgres://u:x1y2@h/d", "a line of an env file"),
+        ("export DATABASE_URL='postgres://u:x1y2@h/d'", "a line of an env file"),
+        ("${DATABASE_URL}", "a placeholder"),
+        ("{your_connection_string}", "a placeholder"),
+        ("<x1y2>", "a placeholder"),
+        ("None", "a missing value"),
+        ("undefined", "a missing value"),
+        ("\ufeffpostgres://u:x1y2@h/d", "a byte order mark"),
+    ],
+)
+def test_what_stands_in_place_of_a_string(text: str, part: str) -> None:
+    with pytest.raises(strings.Unreadable, match="is not a connection string: it ") as caught:
+        read(text)
+    assert part in str(caught.value)
+    assert "x1y2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "text", ["", " ", "x", "host", "host=", "a=b", "host=x nothing=y", "host=x user='a", ";;", "=;="]
 )
 def test_what_is_no_string(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils.functional import SimpleLazyObject, lazystr
 
 from azpg_backend.plan import foreign, libpq
 from tests.support.plans import ids, only, planned
@@ -44,6 +45,12 @@ from tests.support.plans import ids, only, planned
         ("role", "a", "'assume_role'"),
         ("min_size", 4, "'pool': {'min_size': ...}"),
         ("plaintext_on_loopback", True, "'azpg': {'plaintext_on_loopback': ...}"),
+        ("socketTimeout", 5, "statement_timeout"),
+        ("targetServerType", "primary", "'target_session_attrs'"),
+        ("sslfactory", "x", "TLS with verification is always on"),
+        ("compression", "zstd", "belongs to another database"),
+        ("maxPoolSize", 5, "'pool': {'min_size': ..., 'max_size': ...}"),
+        ("pool_pre_ping", True, "'pool': {'min_size': ..., 'max_size': ...}"),
         ("quantum", 5, "Parameter Key Words"),
     ],
 )
@@ -72,6 +79,24 @@ def test_an_argument_of_the_other_driver(key: str) -> None:
 def test_the_option_of_azpg_that_was_meant(key: Any, meant: str) -> None:
     assert ("Did you mean" in only(planned({"azpg": {key: 5}}))) == bool(meant)
     assert f"{meant!r}? Valid keys: 'auth'" in only(planned({"azpg": {key: 5}})) or not meant
+
+
+@pytest.mark.parametrize("key", ["client_id", "client_secret", "tenant_id", "managed_identity_client_id"])
+def test_an_argument_of_a_credential(key: str) -> None:
+    assert f"'credential_kwargs': {{{key!r}: ...}}" in only(planned({"azpg": {key: "x1y2"}}))
+
+
+@pytest.mark.parametrize("key", ["sslmode", "hostaddr", "connect_timeout", "pool", "password"])
+def test_a_key_that_stands_one_level_too_deep(key: str) -> None:
+    assert f"Write it one level up, beside 'azpg': {key!r}" in only(planned({"azpg": {key: "x1y2"}}))
+
+
+def test_lazy_options() -> None:
+    assert planned({"azpg": {"auth": lazystr("entra")}}, PASSWORD="").problems == ()
+    missing: dict[str, str] = {}
+    lazy = SimpleLazyObject(lambda: missing["X"])
+    for key in ("auth", "scope", "credential", "credential_kwargs"):
+        assert "a value that raises KeyError when it is read" in only(planned({"azpg": {key: lazy}}))
 
 
 def test_what_the_remedy_says_is_accepted() -> None:

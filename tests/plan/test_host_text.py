@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils.functional import SimpleLazyObject
 
 from tests.support.plans import HOST, ids, only, planned
 
@@ -49,6 +50,16 @@ from tests.support.plans import HOST, ids, only, planned
         ("%2Fvar%2Frun%2Fpostgresql", ["a socket directory", "with slashes"]),
         (f"{HOST}\\", ["ends in a slash", f"Write '{HOST}'"]),
         ("$DB_HOST", ["a placeholder"]),
+        ("#{DbHost}#", ["'#{DbHost}#'", "a placeholder"]),
+        ("[parameters('host')]", ["a placeholder"]),
+        ("[concat(parameters('n'),'.postgres.database.azure.com')]", ["a placeholder"]),
+        ("[reference('db').fullyQualifiedDomainName]", ["a placeholder"]),
+        (f"{HOST};", ["ends in ';'", f"Write '{HOST}'"]),
+        (f"{HOST}#", ["ends in '#'", f"Write '{HOST}'"]),
+        (f"{HOST})", ["ends in ')'", f"Write '{HOST}'"]),
+        (f'["{HOST}"]', ["a list or JSON as text"]),
+        (f'{{"value": "{HOST}"}}', ["a list or JSON as text"]),
+        (str((HOST,)), ["a list or JSON as text"]),
         ("$env:DB_HOST", ["a placeholder"]),
         ("@@DB_HOST@@", ["a placeholder"]),
         ("None", ["what a missing value becomes"]),
@@ -65,6 +76,12 @@ def test_host(host: Any, parts: list[str]) -> None:
         assert part in only(plan)
     assert "host" not in plan.params
     assert plan.endpoints == ()
+
+
+def test_a_lazy_host() -> None:
+    assert planned(HOST=SimpleLazyObject(lambda: HOST)).problems == ()
+    missing: dict[str, str] = {}
+    assert "a value that raises KeyError when it is read" in only(planned(HOST=SimpleLazyObject(lambda: missing["DB"])))
 
 
 @pytest.mark.parametrize("host", [f"{HOST},b{HOST}", "10.0.0.4", "::1", "fe80::1%eth0", HOST.upper(), "under_score.de"])
@@ -89,6 +106,9 @@ def test_a_host_in_another_wrapping_works_as_with_django(host: Any) -> None:
         (True, "is True"),
         ("5432-5440", "'5432-5440'"),
         (":5432", "':5432'"),
+        ("'5432'", "\"'5432'\""),
+        ("#{Port}#", "'#{Port}#', which is a placeholder"),
+        ("5432 # default", "'5432 # default'"),
         ("5432/tcp", "'5432/tcp'"),
         (" 5432", "a blank at its beginning"),
         ("5432\n", "'5432\\n'"),
@@ -105,6 +125,11 @@ def test_port(port: Any, part: str) -> None:
     assert "DATABASES['default']['PORT']" in only(plan)
     assert part in only(plan)
     assert plan.endpoints == ()
+
+
+def test_the_port_of_pgbouncer_is_named_where_it_stands() -> None:
+    assert "['OPTIONS']['port'] is 6432" in only(planned({"port": 6432}))
+    assert "PGPORT in the environment is 6432" in only(planned(environ={"PGPORT": "6432"}))
 
 
 @pytest.mark.parametrize("port", [5432, "5432", "05432", "", None, 0])
@@ -165,6 +190,30 @@ def test_a_role_s_name_may_hold_almost_anything(user: Any) -> None:
     assert plan.params["user"] == user
 
 
+@pytest.mark.parametrize("key", ["HOST", "USER", "NAME", "PORT"])
+@pytest.mark.parametrize("token", ["eyJ0eXAiOiJKV1Qi.eyJhdWQi.x1y2", "Bearer eyJ0eXAiOiJKV1Qi.eyJhdWQi." + "x1y2" * 99])
+def test_a_token_where_none_belongs(key: str, token: str) -> None:
+    plan = planned(**{key: token})
+    assert ids(plan) == ["azpg.E002"]
+    assert "is a token" in only(plan)
+    assert "x1y2" not in only(plan) + repr(plan)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.4:5432", "[::1]", "10.0.0.4/32"])
+def test_an_address_with_more_than_an_address(address: str) -> None:
+    plan = planned({"hostaddr": address})
+    assert f"{address!r} is not an IP address" in only(plan)
+    assert "without brackets, mask and port" in only(plan)
+
+
+@pytest.mark.parametrize("user", ["app@mydemoserver", f"app@{HOST}", f"app@{HOST.upper()}"])
+def test_a_user_of_the_retired_form(user: str) -> None:
+    plan = planned(USER=user)
+    assert ids(plan) == ["azpg.W003"]
+    assert "Use 'app'" in only(plan)
+    assert planned(USER="app@mydemoserver.onmicrosoft.com").problems == ()
+
+
 def test_a_role_with_a_colon_has_a_way_out() -> None:
     assert planned({"user": "team:app"}, USER="").problems == ()
 
@@ -180,6 +229,8 @@ def test_an_enumeration_s_member_is_its_text() -> None:
         ("Server=h;Database=app;Pwd=x", "is a URL or a connection string"),
         ("app?sslmode=require", "the query of a URL"),
         ("/app", "Write 'app'"),
+        ("/srv/app/db.sqlite3", "is the path of a file"),
+        ("[parameters('db')]", "a placeholder"),
         ("app\n", "'app\\n'"),
         ("app\x1b[31m", "an escape character"),
         ("'app'", "Write 'app'"),

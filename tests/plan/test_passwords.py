@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils.functional import SimpleLazyObject, lazystr
 
 from tests.support.plans import ids, only, planned
 
@@ -44,7 +46,27 @@ class SecretStr:
         ("#{gfa7Kq}#", "a variable or a placeholder"),
         ("${{ secrets.gfa7Kq }}", "a variable or a placeholder"),
         ("%{gfa7Kq}", "a variable or a placeholder"),
-        ("DB_PASSWORD=gfa7Kq", "a line of an env file"),
+        ("DB_PASSWORD=gfa7Kq", "a line of an env or YAML file"),
+        ("password: gfa7Kq", "a line of an env or YAML file"),
+        ("[parameters('gfa7Kq')]", "a variable or a placeholder"),
+        ("`cat /run/secrets/gfa7Kq`", "a variable or a placeholder"),
+        ("$env:GFA7KQ", "the name of a variable"),
+        ("var.gfa7Kq", "an expression"),
+        ("random_password.gfa7Kq.result", "an expression"),
+        ("os.environ['GFA7KQ']", "an expression"),
+        ("!Ref gfa7Kq", "an expression"),
+        ("(sensitive value)", "a mask"),
+        ("[REDACTED]", "a mask"),
+        ("https://gfa7kq.vault.usgovcloudapi.net/secrets/p/1", "a Key Vault reference"),
+        ("SCRAM-SHA-256$4096:gfa7Kq$x:y", "what a server stores"),
+        ("md5" + "0123456789abcdef" * 2, "what a server stores"),
+        ("ChangeMe!", "a placeholder from an example"),
+        ("[YOUR-PASSWORD]", "a placeholder from an example"),
+        ("Bearer eyJ0eXAiOiJKV1QiLCJ.eyJhdWQi.gfa7Kq", "is a token"),
+        ("[{'value': 'gfa7Kq'}]", "a JSON document"),
+        (Path("/run/secrets/gfa7Kq"), "the path of a file"),
+        (Path("gfa7Kq.txt"), "the path of a file"),
+        (lazystr("gfa7Kq\n"), "a line break at its end"),
         ("$GFA7KQ", "the name of a variable"),
         ("<gfa7Kq>", "a variable or a placeholder"),
         ("{your_gfa7Kq}", "a variable or a placeholder"),
@@ -103,6 +125,14 @@ def test_what_can_be_no_password_is_refused(password: Any) -> None:
 )
 def test_a_password_that_may_be_right_is_left_alone(password: str) -> None:
     assert planned(PASSWORD=password).problems == ()
+
+
+def test_a_lazy_password() -> None:
+    assert planned(PASSWORD=lazystr("gfa7Kq!z")).problems == ()
+    missing: dict[str, str] = {}
+    plan = planned(PASSWORD=SimpleLazyObject(lambda: missing["DB_PASSWORD"]))
+    assert ids(plan) == ["azpg.E002"]
+    assert "a value that raises KeyError when it is read" in only(plan)
 
 
 def test_a_token_login_is_told_of_the_password_only() -> None:

@@ -138,7 +138,7 @@ def test_an_invalid_address_is_refused_with_a_remedy() -> None:
     plan = decide({"hostaddr": "not-an-address"})
     assert codes(plan) == ["settings.invalid"]
     assert plan.problems[0].is_error
-    assert "hostaddr 'not-an-address' is not an IP address" in str(plan.problems[0])
+    assert "'not-an-address' is not an IP address" in str(plan.problems[0])
     assert "DATABASES['default']['OPTIONS']['hostaddr'] does not fit" in str(plan.problems[0])
 
 

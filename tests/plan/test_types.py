@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,6 +97,9 @@ def test_text_for_true_works_with_a_warning() -> None:
         ("assume_role", "owner\n"),
         ("assume_role", 5),
         ("isolation_level", "serializable"),
+        ("isolation_level", "3"),
+        ("isolation_level", 99),
+        ("isolation_level", True),
         ("prepare_threshold", "5"),
         ("server_side_binding", "False"),
         ("gssencmode", "off"),
@@ -136,6 +141,18 @@ def test_django_s_keys_in_options_go_on_working() -> None:
 
     options = {"isolation_level": IsolationLevel.SERIALIZABLE, "assume_role": "owner", "prepare_threshold": None}
     assert planned({**options, "server_side_binding": True}).problems == ()
+
+
+@pytest.mark.parametrize("key", ["sslrootcert", "sslcert", "sslkey", "sslcrl"])
+def test_a_pipe_that_libpq_would_wait_for(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "file"
+    path.write_text("")
+    assert planned({key: str(path)}).problems == ()
+    assert planned({key: "/dev/null"}).problems == ()
+    path.unlink()
+    os.mkfifo(path)
+    for each in (str(path), "/dev/zero"):
+        assert "a pipe or a device" in only(planned({key: each}))
 
 
 @pytest.mark.parametrize("key", [1, None, b"sslmode", ("a",)])

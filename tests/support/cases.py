@@ -27,7 +27,7 @@ TLS_CASES: dict[str, tuple[servers.Behaviour, str, str]] = {
     ),
     "protocol 2 error": (servers.answering(b"Esorry\n\0"), "tls.not_offered", "sorry"),
     "HTTP": (servers.answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "tls.not_postgresql", "HTTP/1.1 400"),
-    "SSH": (servers.answering(b"SSH-2.0-OpenSSH_9.2\r\n"), "tls.handshake_failed", "not TLS"),
+    "SSH": (servers.answering(b"SSH-2.0-OpenSSH_9.2\r\n"), "tls.handshake_failed", "starts with b'SH-2.0"),
     "SMTP": (servers.answering(b"220 mail ESMTP\r\n"), "tls.not_postgresql", "220 mail"),
     "terminal escapes": (servers.answering(b"\x1b[31m\x07"), "tls.not_postgresql", "\\x1b"),
     "close": (servers.answering(then=lambda visitor: None), "tls.closed", "closed the connection"),
@@ -134,6 +134,9 @@ LOGIN_TEXTS: list[tuple[str, str]] = [
     ("client_login_timeout (server down)", "login.starting_up"),
     ("pgbouncer cannot connect to server", "login.starting_up"),
     ("server login has been failing, try again later (server_login_retry)", "login.starting_up"),
+    ('database "template0" is not currently accepting connections', "login.permission_denied"),
+    ('too many connections for role "app"', "login.too_many_connections"),
+    ('too many connections for database "app"', "login.too_many_connections"),
     ('unrecognized configuration parameter "x"', "login.failed"),
     ("something that nobody has seen yet", "login.failed"),
 ]

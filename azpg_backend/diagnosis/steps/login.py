@@ -161,7 +161,8 @@ def _refused(explanation: Explanation, detail: dict[str, Any], first: str = "") 
 
     first: a hint that is likelier than the usual one.
     """
-    said = printable(explanation.words, 1500)
+    # libpq tries again without application_name if a parameter is unknown, and then says all twice.
+    said = printable("\n".join(dict.fromkeys(explanation.words.splitlines())), 1500)
     if "token" in detail:
         said = f"{said} (sent: {_in_words(detail['token'])})"
     problem = explanation.problem

@@ -25,6 +25,8 @@ _ODD_HINT = (
     "The login worked and the first query did not: the server may be restarting, or a pooler or another product than "
     "PostgreSQL answers there. Try again; then check HOST, PORT and NAME."
 )
+_CONSOLE = "pgbouncer"
+_CONSOLE_HINT = "Set NAME to the application's database."
 _DJANGOS_HINT = (
     "This is what Django does first on a new connection, so the application fails alike: check TIME_ZONE, and in "
     "OPTIONS assume_role, isolation_level and cursor_factory."
@@ -36,15 +38,23 @@ def run(context: Context) -> StepResult:
         return _silent(context)
     info = context.wrapper.connection.info
     if problem := _too_old(context, info.server_version):
+        if info.dbname == _CONSOLE:
+            return failed("session.failed", f"{_CONSOLE!r} is PgBouncer's own console, not a database", _CONSOLE_HINT)
         return from_problems([problem], server_version=_version_text(info.server_version))
     if context.session_error is not None:
-        return failed("session.failed", _said(context, context.session_error), _DJANGOS_HINT)
+        return failed("session.failed", _said(context, context.session_error), _why(context.session_error))
     try:
         return Task(lambda: _look(context), "azpg-check-query").result(context.timeout)
     except TimeoutError:
         return _silent(context)
     except (context.wrapper.Database.Error, ask.OddAnswer, UnicodeDecodeError, TypeError, ValueError) as error:
         return failed("session.failed", _said(context, error), _ODD_HINT)
+
+
+def _why(error: Exception) -> str:
+    """Return a hint for what Django met first: a server that went away, or settings that it can't apply."""
+    cause = explain.of_driver(error, []).problem
+    return f"That means: {cause.message}. {cause.hint}" if cause is not None and cause.transient else _DJANGOS_HINT
 
 
 def _silent(context: Context) -> StepResult:

@@ -25,6 +25,7 @@ from azpg_backend.diagnosis.report import DatabaseReport, Status
 from azpg_backend.diagnosis.runner import Diagnosis
 from azpg_backend.diagnosis.selection import Selection
 from azpg_backend.errors.codes import ALL_STEPS, AZURE, STEP_CODES
+from azpg_backend.errors.redact import printable
 from azpg_backend.management import outputs, signals
 from azpg_backend.management.examples import CommandWithExamples
 from azpg_backend.management.numbers import seconds, seconds_or_none
@@ -377,9 +378,9 @@ def _wrappers(aliases: Sequence[str]) -> list[DatabaseWrapper]:
 
 def _wrapper(alias: str) -> DatabaseWrapper:
     if alias not in connections:
-        known = ", ".join(sorted(connections))
+        known = printable(", ".join(sorted(connections)), _MOST_SHOWN + 1)
         close = difflib.get_close_matches(alias, list(connections), 1)
-        guess = f" Did you mean {close[0]}?" if close else ""
+        guess = f" Did you mean {printable(close[0])}?" if close else ""
         shown = known if len(known) <= _MOST_SHOWN else f"{len(list(connections))} others"
         raise CommandError(
             f"There is no alias {alias!r} in DATABASES (there are: {shown}).{guess}", returncode=USAGE_ERROR
@@ -395,7 +396,8 @@ def _wrapper(alias: str) -> DatabaseWrapper:
 def _own_wrappers() -> list[DatabaseWrapper]:
     found = [wrapper for wrapper in map(connections.__getitem__, connections) if isinstance(wrapper, DatabaseWrapper)]
     if not found:
-        engines = ", ".join(f"{alias} has {connections[alias].settings_dict['ENGINE']!r}" for alias in connections)
+        names = {alias: connections[alias].settings_dict["ENGINE"] for alias in connections}
+        engines = ", ".join(f"{printable(alias)} has {engine!r}" for alias, engine in names.items())
         message = (
             f"There is nothing to check: no alias in DATABASES has 'ENGINE': 'azpg_backend' ({engines}). That is right "
             "for a host in plaintext_hosts that is not this machine; elsewhere, set ENGINE."
