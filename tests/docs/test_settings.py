@@ -17,9 +17,9 @@ from tests.support.settings import SettingsFor
 
 AZURE = {"ENGINE": "azpg_backend", "NAME": "app", "USER": "me", "HOST": "mydemoserver.postgres.database.azure.com"}
 EXAMPLES = run_by("tests/docs/test_settings.py::test_settings")
-SETTINGS = [each for each in EXAMPLES if each.is_fragment or "DATABASES =" in each.text]
+SETTINGS = [each for each in EXAMPLES if each.is_fragment or re.search(r"^DATABASES =", each.text, re.MULTILINE)]
 # What recipes may need that the extra "test" does not bring.
-OPTIONAL = ("psycopg", "django_prometheus")
+OPTIONAL = ("psycopg", "django_prometheus", "django_rls")
 
 
 def evaluated(example: Example, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
