@@ -40,9 +40,13 @@ class _ErrorWrapper(DatabaseErrorWrapper):
         sqlstate = roles.sqlstate_of(error)
         if sqlstate == roles.READ_ONLY:
             self.wrapper.leave_after_use = self.wrapper.plan().writes
-        elif sqlstate in _EXPLAINED and (explanation := explain.of_statement(error)):
+        elif self._may_be_explained(error, sqlstate) and (explanation := explain.of_statement(error)):
             explain.attach(error, explanation, self.wrapper.alias)
         super().__exit__(kind, error, traceback)
+
+    def _may_be_explained(self, error: Any, sqlstate: str) -> bool:
+        # An older psycopg 3 (3.2.1) hands on PgBouncer's last words without their SQLSTATE.
+        return sqlstate in _EXPLAINED or (not sqlstate and isinstance(error, self.wrapper.Database.OperationalError))
 
 
 def _notice_death(wrapper: DatabaseWrapper) -> None:
