@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives import serialization
 
 from azpg_backend import trust
-from azpg_backend.diagnosis.bounded import Deadline, Task
+from azpg_backend.diagnosis.bounded import Deadline, Late, Task
 from azpg_backend.errors import explain, redact
 from azpg_backend.errors.problem import Problem
 from azpg_backend.plan.decision import Plan
@@ -48,6 +48,7 @@ class Context:
     session_error: what failed right after logging in.
     pool_problem: why the application can't connect although a connection without its pool works.
     results: of the steps so far, by name.
+    query: what last used the connection.
     """
 
     application: DatabaseWrapper
@@ -65,6 +66,7 @@ class Context:
     session_error: Exception | None = None
     pool_problem: Problem | None = None
     results: Mapping[str, StepResult] = field(default_factory=dict)
+    query: Task[StepResult] | None = None
 
     def deadline(self) -> Deadline:
         return Deadline(self.timeout)
@@ -115,7 +117,19 @@ class Context:
 
     def _leave(self) -> None:
         try:
-            self.wrapper.close()
+            # Closed under a query, psycopg 3 may bring the whole process down.
+            if self._query_ended():
+                self.wrapper.close()
         finally:
             if pool := self.wrapper._connection_pools.pop(self.wrapper.alias, None):
                 pool.close(timeout=CLOSING / 2)
+
+    def _query_ended(self) -> bool:
+        try:
+            if self.query is not None:
+                self.query.result(CLOSING / 2)
+        except Late:
+            return False
+        except Exception:  # noqa: BLE001 (its step has told of it)
+            return True
+        return True

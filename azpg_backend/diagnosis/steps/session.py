@@ -43,8 +43,9 @@ def run(context: Context) -> StepResult:
         return from_problems([problem], server_version=_version_text(info.server_version))
     if context.session_error is not None:
         return failed("session.failed", _said(context, context.session_error), _why(context.session_error))
+    context.query = Task(lambda: _look(context), "azpg-check-query")
     try:
-        return Task(lambda: _look(context), "azpg-check-query").result(context.timeout)
+        return context.query.result(context.timeout)
     except TimeoutError:
         return _silent(context)
     except (context.wrapper.Database.Error, ask.OddAnswer, UnicodeDecodeError, TypeError, ValueError) as error:
