@@ -92,7 +92,7 @@ def _lines(database: DatabaseReport, style: Style, width: int, slow: float) -> I
                 yield from (_INDENT + more for more in _wrapped(f"forecast: {coming['text']}", width))
     if database.psql:
         yield ""
-        yield f"  The same with psql ({_PASSWORDS[database.auth]}):"
+        yield f"  The same with psql ({_PASSWORDS[database.settings.get('auth', 'password')]}):"
         yield f"  {for_terminal(database.psql)}"
 
 

@@ -67,11 +67,17 @@ class Task(Generic[R]):
         """Let those that wait for it have the result."""
         self._running.release()
 
+    def ended(self, seconds: float) -> bool:
+        """Wait for so many seconds, and return whether the function has returned or raised."""
+        if not self._running.acquire(timeout=max(0.0, seconds)):
+            return False
+        self._running.release()
+        return True
+
     def result(self, seconds: float) -> R:
         """Return what the function returns, or raise what it raises. Raises Late after so many seconds."""
-        if not self._running.acquire(timeout=max(0.0, seconds)):
+        if not self.ended(seconds):
             raise Late
-        self._running.release()
         if self._error is not None:
             raise self._error
         return self._result

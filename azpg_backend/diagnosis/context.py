@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives import serialization
 
 from azpg_backend import trust
-from azpg_backend.diagnosis.bounded import Deadline, Late, Task
+from azpg_backend.diagnosis.bounded import Deadline, Task
 from azpg_backend.errors import explain, redact
 from azpg_backend.errors.problem import Problem
 from azpg_backend.plan.decision import Plan
@@ -118,18 +118,8 @@ class Context:
     def _leave(self) -> None:
         try:
             # Closed under a query, psycopg 3 may bring the whole process down.
-            if self._query_ended():
+            if self.query is None or self.query.ended(CLOSING / 2):
                 self.wrapper.close()
         finally:
             if pool := self.wrapper._connection_pools.pop(self.wrapper.alias, None):
                 pool.close(timeout=CLOSING / 2)
-
-    def _query_ended(self) -> bool:
-        try:
-            if self.query is not None:
-                self.query.result(CLOSING / 2)
-        except Late:
-            return False
-        except Exception:  # noqa: BLE001 (its step has told of it)
-            return True
-        return True

@@ -87,7 +87,6 @@ class DatabaseReport:
     duration_ms: milliseconds for the whole.
     settings: what the alias asks of Django and libpq, without any secret; for support.
     pem: the certificates that the server sent, as PEM; for support.
-    auth: "password" or "entra", as in OPTIONS["azpg"].
     """
 
     alias: str
@@ -98,7 +97,6 @@ class DatabaseReport:
     duration_ms: float = 0.0
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)
     pem: str = field(default="", repr=False)
-    auth: str = "password"
 
     @property
     def ok(self) -> bool:

@@ -200,7 +200,6 @@ class _Alias:
             duration_ms=round(seconds * 1000, 1),
             settings=context.shown_settings() if context else {},
             pem=context.sent_pem() if context else "",
-            auth=plan.options.auth if plan else "password",
         )
 
 
