@@ -14,6 +14,12 @@ from django.utils.functional import Promise
 from azpg_backend.plan import texts
 
 _FILL_IN = "Set it to the password itself; whatever should fill in this value did not run."
+KEY_VAULT_REMEDY = (
+    "App Service resolves it only if the app's identity may read secrets in that vault: look at the setting's "
+    "status in the portal, and restart the app."
+)
+# The word for a missing value, turned into text.
+MISSING = re.compile(r"(none|null|undefined|nil)\Z", re.IGNORECASE)
 _RESOLVE = "Let the platform or your settings resolve it first; the backend sends what stands here."
 _IS_PATH = (
     "is the path of a file, not what the file holds",
@@ -24,8 +30,7 @@ SHAPES: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (
         re.compile(r"@Microsoft\.KeyVault\(|https://[\w-]+\.vault\.[a-z.]+/secrets/|keyvaultref:", re.IGNORECASE),
         "is a Key Vault reference, not the secret that it refers to",
-        "App Service resolves it only if the app's identity may read secrets in that vault: look at the setting's "
-        "status in the portal, and restart the app.",
+        KEY_VAULT_REMEDY,
     ),
     (
         re.compile(r"vault:|secretref:|op://|arn:aws:|projects/[^/]+/secrets/|ref\+\w+:|sm://|akvs?://|env:", re.I),
@@ -77,7 +82,7 @@ SHAPES: tuple[tuple[re.Pattern[str], str, str], ...] = (
         _FILL_IN,
     ),
     (
-        re.compile(r"(none|null|undefined|nil)\Z", re.IGNORECASE),
+        MISSING,
         "is the word for a missing value, turned into text",
         _FILL_IN,
     ),

@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from azpg_backend.plan import libpq, texts
+from azpg_backend.plan import libpq, passwords, texts
 
 # Schemes of URLs, with whether they ask for PostGIS.
 SCHEMES = {
@@ -77,8 +77,7 @@ _OTHER_TEXTS = (
     (
         re.compile(r"@Microsoft\.KeyVault\(", re.IGNORECASE),
         "is a Key Vault reference that nothing resolved",
-        "App Service resolves it only if the app's identity may read secrets in that vault: look at the setting's "
-        "status in the portal, and restart the app.",
+        passwords.KEY_VAULT_REMEDY,
     ),
     (re.compile(r"psql\s"), "is a command line of psql", "Take what stands behind 'psql', without quotation marks."),
     (
@@ -86,7 +85,7 @@ _OTHER_TEXTS = (
         "is a line of an env file, name and all",
         "Set it to what stands behind the first equals sign.",
     ),
-    (re.compile(r"(?:none|null|undefined|nil)\Z", re.IGNORECASE), "is the word for a missing value", _FILL_IN),
+    (passwords.MISSING, "is the word for a missing value", _FILL_IN),
     (re.compile("\ufeff"), "begins with a byte order mark", "Write the file that it comes from without one."),
 )
 
