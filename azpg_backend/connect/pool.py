@@ -210,18 +210,16 @@ class Pool(ConnectionPool[Any]):  # type: ignore[misc]
         workers = self.azpg_workers
         with workers.asked() as asked:
             while True:
-                problem: Exception | None = None
                 try:
                     return super().getconn(end - time.monotonic())
                 except _Woken:
                     workers.raise_failure_since(asked)
                     continue
-                except TooManyRequests as error:
+                except (TooManyRequests, PoolTimeout) as error:
                     problem = error
-                except PoolTimeout as error:
-                    error.args = (f"couldn't get a connection after {seconds:.2f} sec",)
+                if isinstance(problem, PoolTimeout):
+                    problem.args = (f"couldn't get a connection after {seconds:.2f} sec",)
                     reports.pool_timed_out(workers.door.plan, seconds, workers.asking - 1)
-                    problem = error
                 raise self._exhausted(problem)
 
     def _wake(self) -> None:
