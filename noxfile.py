@@ -326,13 +326,18 @@ def django_suite(session: nox.Session, django: str, driver: str) -> None:
     session.run("python", "-m", "tests.django_suite.run", *session.posargs)
 
 
+def prepare_suite(session: nox.Session, django: str, driver: str) -> None:
+    """Install one driver with all that Django's own suite can use."""
+    install_driver(session, django, driver)
+    session.install(*SUITE_NEEDS)
+    away_from_the_checkout(session)
+
+
 @nox.session
 @nox.parametrize("python,django,driver", cases(*SUITES))
 def django_all(session: nox.Session, django: str, driver: str) -> None:
     """Django's own suite, all of it, and its commands, compared with Django's engine. Takes half an hour."""
-    install_driver(session, django, driver)
-    session.install(*SUITE_NEEDS)
-    away_from_the_checkout(session)
+    prepare_suite(session, django, driver)
     session.run("python", "-m", "tests.django_suite.commands")
     session.run("python", "-m", "tests.django_suite.run", "--all", *session.posargs)
 
@@ -341,9 +346,7 @@ def django_all(session: nox.Session, django: str, driver: str) -> None:
 @nox.parametrize("python,django,driver", cases(*SUITES))
 def gis(session: nox.Session, django: str, driver: str) -> None:
     """GeoDjango's own tests with the real PostGIS, compared with Django's engine. Takes two minutes."""
-    install_driver(session, django, driver)
-    session.install(*SUITE_NEEDS)
-    away_from_the_checkout(session)
+    prepare_suite(session, django, driver)
     session.run("python", "-m", "tests.django_suite.run", "--gis", *session.posargs)
 
 

@@ -79,7 +79,6 @@ def test_a_slow_service_is_asked_once_by_all() -> None:
     assert clerk.asked == [False]
 
 
-@pytest.mark.slow
 def test_those_who_wait_do_not_wake_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Among greenlets the thread that fetches would never get its turn."""
     clerk = Clerk()
@@ -103,6 +102,7 @@ def test_those_who_wait_do_not_wake_each_other(monkeypatch: pytest.MonkeyPatch) 
     assert len(rounds) <= 8
 
 
+@pytest.mark.slow
 def test_all_who_wait_share_one_failure() -> None:
     clerk = Clerk(takes=2)
     clerk.problem = "no identity"

