@@ -21,6 +21,8 @@ from azpg_backend.errors.problem import Problem
 from azpg_backend.errors.redact import printable
 from azpg_backend.plan import hosts, passwords
 
+# What psycopg 3 puts before libpq's words.
+_PSYCOPG = "connection failed: "
 # Bytes of a password that PgBouncer takes in releases up to 1.25 (MAX_PASSWORD in its include/bouncer.h, less the
 # final NUL). Azure's takes longer ones since its maintenance of April 2026.
 _PGBOUNCER_PASSWORD = 2047
@@ -156,13 +158,18 @@ def _too_long_for_pgbouncer(context: Context, token: Token) -> bool:
     return pooled and len(token.text) > _PGBOUNCER_PASSWORD
 
 
+def _once(words: str) -> str:
+    """Leave out what stands there twice: libpq tries again without application_name if a parameter is unknown."""
+    said = words.removeprefix(_PSYCOPG)
+    return words[: len(words) - len(said)] + "\n".join(dict.fromkeys(said.splitlines()))
+
+
 def _refused(explanation: Explanation, detail: dict[str, Any], first: str = "") -> StepResult:
     """Say what the server said, and what it means.
 
     first: a hint that is likelier than the usual one.
     """
-    # libpq tries again without application_name if a parameter is unknown, and then says all twice.
-    said = printable("\n".join(dict.fromkeys(explanation.words.splitlines())), 1500)
+    said = printable(_once(explanation.words), 1500)
     if "token" in detail:
         said = f"{said} (sent: {_in_words(detail['token'])})"
     problem = explanation.problem
