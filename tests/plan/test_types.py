@@ -98,7 +98,6 @@ def test_text_for_true_works_with_a_warning() -> None:
         ("assume_role", 5),
         ("isolation_level", "serializable"),
         ("isolation_level", "3"),
-        ("isolation_level", 99),
         ("isolation_level", True),
         ("prepare_threshold", "5"),
         ("server_side_binding", "False"),
