@@ -115,7 +115,7 @@ class Door:
         try:
             found = self._try_ways(params, limit)
             if outage.doubted and not isinstance(found, Failure):
-                found = self._proven(found, limit)
+                found = self._proven(found, params, limit)
         except BaseException:
             outage.abandoned()
             raise
@@ -134,13 +134,20 @@ class Door:
             return Failure(self.driver.OperationalError(), roles.STILL_A_STANDBY)
         return found
 
-    def _proven(self, connection: Any, limit: Deadline) -> Any:
+    def _proven(self, connection: Any, params: Params, limit: Deadline) -> Any:
+        """Return a connection whose server has answered, or has stayed silent, and a Failure if it refused.
+
+        A silent pooler may only be busy. It answers in turn, later than any deadline of a connect, so that this is the
+        query's to wait for.
+        """
         try:
-            health.prove(connection, limit.left())
+            if health.answers(connection, min(health.ANSWER_WITHIN, limit.left() / 2)):
+                return connection
         except self.driver.Error as error:
             connection.close()
             return Failure.of(error, self.driver, self.secrets())
-        return connection
+        connection.close()
+        return self._try_ways(params, limit)
 
     def _try_ways(self, params: Params, limit: Deadline) -> Any:
         failure: Failure | None = None
