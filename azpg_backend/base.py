@@ -69,8 +69,9 @@ def _configure(kind: type[DatabaseWrapper], settings_dict: dict[str, Any], alias
         wrapper.connection = None
 
 
-def _make_pool(wrapper: DatabaseWrapper, settings: dict[str, Any]) -> Any:
-    if settings.get("CONN_MAX_AGE", 0) != 0:
+def _make_pool(wrapper: DatabaseWrapper) -> Any:
+    # The settings are no local variable, which error pages and reporters show.
+    if wrapper.settings_dict.get("CONN_MAX_AGE", 0) != 0:
         raise ImproperlyConfigured("Pooling doesn't support persistent connections.")
     params = wrapper._params_of(wrapper.plan())
     try:
@@ -78,11 +79,11 @@ def _make_pool(wrapper: DatabaseWrapper, settings: dict[str, Any]) -> Any:
     except ImportError as error:
         message = 'OPTIONS["pool"] needs psycopg_pool: pip install "django-azpg[psycopg]"'
         raise ImproperlyConfigured(message) from error
+    checked = bool(wrapper.settings_dict["CONN_HEALTH_CHECKS"])
     # Not the wrapper's own methods: a pool outlives the thread that first asked for it.
-    configure = functools.partial(_configure, type(wrapper), settings, wrapper.alias)
-    checked = bool(settings["CONN_HEALTH_CHECKS"])
-    door = wrapper._door(wrapper.Database.connect)
-    return pool.make(door, params, configure, settings["OPTIONS"]["pool"], checked=checked)
+    configure = functools.partial(_configure, type(wrapper), wrapper.settings_dict, wrapper.alias)
+    options = wrapper.settings_dict["OPTIONS"]["pool"]
+    return pool.make(wrapper._door(wrapper.Database.connect), params, configure, options, checked=checked)
 
 
 class DatabaseWrapper(PostgresDatabaseWrapper):
@@ -161,7 +162,7 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         if self.alias == NO_DB_ALIAS or not self.settings_dict["OPTIONS"].get("pool"):
             return None
         if self.alias not in self._connection_pools:
-            self._connection_pools.setdefault(self.alias, _make_pool(self, self.settings_dict))
+            self._connection_pools.setdefault(self.alias, _make_pool(self))
         return self._connection_pools[self.alias]
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:

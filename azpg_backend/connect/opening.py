@@ -183,6 +183,8 @@ class Door:
         except ImproperlyConfigured:
             raise
         except Exception as error:  # noqa: BLE001 (psycopg2 raises what is not its own for what it can't decode)
+            # Its frames refer to it and, with psycopg 3, to an open socket, until the next garbage collection.
+            error.__traceback__ = None
             return Failure.of(error, self.driver, [*self.secrets(), *filter(None, [token])])
         except BaseException as interruption:
             # Without the driver's frames, in which the password stands.
