@@ -135,10 +135,9 @@ class Door:
         return found
 
     def _proven(self, connection: Any, params: Params, limit: Deadline) -> Any:
-        """Return a connection whose server has answered, or has stayed silent, and a Failure if it refused.
+        """Return a connection, or a Failure if the server refuses a query.
 
-        A silent pooler may only be busy. It answers in turn, later than any deadline of a connect, so that this is the
-        query's to wait for.
+        Silence may be a busy pooler's, which answers in turn, later than any deadline: that is the query's to wait for.
         """
         try:
             if health.answers(connection, min(health.ANSWER_WITHIN, limit.left() / 2)):
