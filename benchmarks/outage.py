@@ -79,8 +79,8 @@ class Worker(threading.Thread):
         super().__init__(daemon=True)
         self._databases, self._numbers, self._stopping = databases, numbers, stop
         self.acknowledged: list[tuple[int, float, float]] = []
-        # When each request that failed began.
-        self.failed: list[float] = []
+        # Each request that failed, and when it began.
+        self.failed: list[tuple[int, float]] = []
         self.longest = 0.0
         self._since = 0.0
         self.may_work = threading.Event()
@@ -97,7 +97,7 @@ class Worker(threading.Thread):
                     cursor.execute("INSERT INTO written VALUES (%s)", [number])
                 self.acknowledged.append((number, self._since, time.monotonic()))
             except Error:
-                self.failed.append(self._since)
+                self.failed.append((number, self._since))
             wrapper.close_if_unusable_or_obsolete()
             self.longest, self._since = max(self.longest, time.monotonic() - self._since), 0.0
             time.sleep(0.01)
@@ -121,7 +121,7 @@ def rehearse(event: Event, engine: Settings, chain: Chain) -> str:
         workers = [Worker({"default": database}, numbers, stop) for _ in range(WORKERS)]
         for each in workers:
             each.start()
-        _until(lambda: all(each.acknowledged for each in workers), 60)
+        until(lambda: all(each.acknowledged for each in workers), 60)
         for each in workers if event.rest else []:
             each.may_work.clear()
         time.sleep(0.3)
@@ -130,7 +130,7 @@ def rehearse(event: Event, engine: Settings, chain: Chain) -> str:
         over = time.monotonic()
         for each in workers:
             each.may_work.set()
-        back = _until(lambda: all(each.back(over) for each in workers), PATIENCE)
+        back = until(lambda: all(each.back(over) for each in workers), PATIENCE)
         stop.set()
         longest = max(each.longest_yet() for each in workers)
         for each in workers:
@@ -140,12 +140,12 @@ def rehearse(event: Event, engine: Settings, chain: Chain) -> str:
         ended = [each.back(over) for each in workers]
         after = f"{max(filter(None, ended)) - over:.1f} s" if back else f"not in {PATIENCE:.0f} s"
         _close_pool(database)
-        failed = [since for each in workers for since in each.failed]
+        failed = [since for each in workers for _, since in each.failed]
         later = sum(since > over for since in failed)
         return f"{over - began:.1f} s | {len(failed)} | {later} | {lost} | {longest:.1f} s | {after}"
 
 
-def _until(condition: Callable[[], object], seconds: float) -> bool:
+def until(condition: Callable[[], object], seconds: float) -> bool:
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
         time.sleep(0.02)
@@ -285,6 +285,25 @@ def events(pool: bool) -> list[Event]:
     return [each for each in found if (pool or not each.options.get("pool")) and (PROGRAM or each.scene not in scenes)]
 
 
+def engines_for(chain: Chain, folder: Path) -> dict[str, Settings]:
+    """Return settings of this engine and of Django's own, by name, with the same verified TLS."""
+    root = folder / "root.pem"
+    root.write_text(chain.root_pem)
+    path = {"hostaddr": "127.0.0.1", "sslrootcert": str(root)}
+    base = {"NAME": "app", "USER": "app", "PASSWORD": PASSWORD, "HOST": HOST}
+    return {
+        "this engine": {**base, "ENGINE": "azpg_backend", "OPTIONS": path},
+        "Django's": {**base, "ENGINE": STOCK, "OPTIONS": {**path, "sslmode": "verify-full"}},
+    }
+
+
+def versions() -> str:
+    from django.db.backends.postgresql.psycopg_any import is_psycopg3
+
+    driver = "psycopg 3" if is_psycopg3 else "psycopg2"
+    return f"Django {django.__version__}, {driver}, libpq {libpq.version_text()}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="events whose name has this in it")
@@ -295,16 +314,8 @@ def main() -> None:
 
     chain = azure_chain(HOST)
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder, "root.pem")
-        root.write_text(chain.root_pem)
-        path = {"hostaddr": "127.0.0.1", "sslrootcert": str(root)}
-        base = {"NAME": "app", "USER": "app", "PASSWORD": PASSWORD, "HOST": HOST}
-        engines = {
-            "this engine": {**base, "ENGINE": "azpg_backend", "OPTIONS": path},
-            "Django's": {**base, "ENGINE": STOCK, "OPTIONS": {**path, "sslmode": "verify-full"}},
-        }
-        driver = "psycopg 3" if is_psycopg3 else "psycopg2"
-        print(f"Django {django.__version__}, {driver}, libpq {libpq.version_text()}, {WORKERS} workers\n")
+        engines = engines_for(chain, Path(folder))
+        print(f"{versions()}, {WORKERS} workers\n")
         print("| event | engine | lasts | failed requests | begun after it | lost writes | longest wait | back after |")
         print("| --- | --- | --- | --- | --- | --- | --- | --- |")
         for event in events(is_psycopg3):
