@@ -118,7 +118,9 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
     def check_settings(self) -> None:
         """Refuse what Django would stumble over before it asks for the parameters. Raises ImproperlyConfigured."""
         super().check_settings()
-        if not isinstance(self.settings_dict["CONN_MAX_AGE"], (int, float, type(None))):
+        # Neither value is given a name: an error page shows local variables, and either may hold a URL.
+        usable_age = isinstance(self.settings_dict["CONN_MAX_AGE"], (int, float, type(None)))
+        if not usable_age or not isinstance(self.settings_dict["OPTIONS"], dict):
             self.plan().raise_errors()
 
     def get_connection_params(self) -> dict[str, Any]:

@@ -40,7 +40,20 @@ def judged(own: Mapping[str, Setting], entra: bool) -> tuple[dict[str, Setting],
             del kept[keyword]
         elif problem.id == "azpg.W015":
             kept[keyword] = own[keyword]._replace(value="verify-full")
+    if (crossed := _crossed(kept)) is not None:
+        problems.append(crossed)
+        del kept["ssl_max_protocol_version"]
     return kept, problems
+
+
+def _crossed(kept: Mapping[str, Setting]) -> Problem | None:
+    """Return a problem if no version of TLS is left between the lower limit and the upper one."""
+    most = kept.get("ssl_max_protocol_version")
+    least = kept.get("ssl_min_protocol_version")
+    if most is None or least is None or not most.value or most.value.lower() >= least.value.lower():
+        return None
+    what = f"is {texts.shown(most.value)}, older than ssl_min_protocol_version, which is {texts.shown(least.value)}"
+    return find.invalid(most.where, what, "Remove one of the two: no version of TLS is both.")
 
 
 def judged_local(own: Mapping[str, Setting]) -> tuple[dict[str, Setting], list[Problem]]:

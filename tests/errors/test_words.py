@@ -238,6 +238,8 @@ def test_words_of_every_failed_connect(secret: str, common: bool) -> None:
         ("\udc80", "\\udc80"),
         ("\u0378", "\\u0378"),
         ("a\u2028b", "a b"),
+        ("my\u00a0app", "my\\xa0app"),
+        ("\u3000a  b\u2009c", "\\u3000a b\\u2009c"),
         ("\U000e0001", "\\U000e0001"),
     ],
 )
