@@ -217,7 +217,7 @@ def test_no_folders_from_typing_errors(
     """B7"""
     steps = check(settings_for(server, {"sslrootcert": str(tmp_path / "no" / "such" / "ca.pem")}))
     assert steps["ca"].code == "ca.file_missing"
-    assert "is the path right" in steps["ca"].message
+    assert "Correct the path" in (steps["ca"].hint or "")
     assert os.listdir(tmp_path) == []
     steps = check(settings_for(server, {"sslrootcert": str(tmp_path / "one" / "ca.pem")}))
     assert "its folder" in steps["ca"].message
