@@ -410,6 +410,13 @@ CAUSES = (
     ),
     Cause(
         "login.failed",
+        r"due to (?:idle-session|idle-in-transaction|transaction|statement|lock) timeout",
+        "the server ended the connection or the statement, because of a time-out that this session has",
+        "Raise the parameter that its words name (idle_session_timeout, statement_timeout, ...) where it is set: in "
+        "OPTIONS['options'], with ALTER ROLE or ALTER DATABASE, or among the server parameters.",
+    ),
+    Cause(
+        "login.failed",
         r"canceling authentication due to timeout",
         "the login took longer than the server waits for one (authentication_timeout)",
         "Try again shortly. If it stays so, this machine or the server is overloaded, or the path between "

@@ -77,6 +77,8 @@ def test_one_server_that_may_recover_is_enough(text: str, transient: bool) -> No
         ('1 kB is outside the valid range for parameter "work_mem" (64 kB .. 2147483647 kB)', "OPTIONS['options']"),
         ('invalid configuration parameter name "a-b"', "OPTIONS['options']"),
         ('permission denied to set role "boss"', "OPTIONS['options']"),
+        ("terminating connection due to idle-session timeout", "a time-out that this session has"),
+        ("canceling statement due to statement timeout", "a time-out that this session has"),
         ('syntax error in service file "/etc/s.conf", line 8', "libpq can't read the service file"),
         ('nested service specifications not supported in service file "/etc/s.conf", line 8', "the service file"),
         ('line 8 too long in service file "/etc/s.conf"', "the service file"),
