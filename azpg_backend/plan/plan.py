@@ -58,8 +58,8 @@ class Plan:
     named_by_service: bool = False
 
     @cached_property
-    def errors(self) -> tuple[Problem, ...]:
-        return tuple(each for each in self.problems if each.is_error)
+    def errors(self) -> list[Problem]:
+        return [each for each in self.problems if each.is_error]
 
     @cached_property
     def connect_seconds(self) -> float:
