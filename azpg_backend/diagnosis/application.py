@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from azpg_backend.connect import deadline
 from azpg_backend.errors.problem import Problem
 from azpg_backend.plan.decision import Plan
+from azpg_backend.plan.libpq import connect_timeout_of
 
 if TYPE_CHECKING:
     from azpg_backend.base import DatabaseWrapper
@@ -29,7 +29,7 @@ def copy_of(
     retry_seconds: connect_retry_seconds; with 0 it also connects where the server is known to be down.
     """
     options = dict(_options(wrapper))
-    own = deadline.seconds_of(plan.params)
+    own = connect_timeout_of(plan.params)
     options["connect_timeout"] = max(_SHORTEST, min(own or int(timeout), int(timeout)))
     azpg = options.get("azpg") or {}
     if isinstance(azpg, Mapping):

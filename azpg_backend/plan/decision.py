@@ -109,6 +109,8 @@ class _Decision:
             may_choose_role=not self.service and "target_session_attrs" not in effective,
             writes=purpose.writes(self.alias, self.given, endpoints, effective),
             withheld=written.withheld(self.user_options),
+            by_service=bool(self.service),
+            named_by_service=bool(self.service) and self._named_by_service(),
         )
 
     def _add(self, kept: dict[str, Setting], problems: list[Problem]) -> dict[str, Setting]:
@@ -149,6 +151,10 @@ class _Decision:
         if "service" in asked:
             return sources.value(own, "service")
         return sources.value(self._judge(_only(environment, {"service"})), "service")
+
+    def _named_by_service(self) -> bool:
+        # libpq takes it from there only if it is given none.
+        return "fallback_application_name" in libpq.service_values(self.service, self.environ)
 
     def _judge(self, settings: Settings) -> dict[str, Setting]:
         kept = self._add(*values.judged(settings.values()))

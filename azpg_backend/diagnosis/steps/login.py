@@ -19,7 +19,7 @@ from azpg_backend.errors import explain, redact
 from azpg_backend.errors.explain import Explanation
 from azpg_backend.errors.problem import Problem
 from azpg_backend.errors.redact import printable
-from azpg_backend.plan import hosts, passwords
+from azpg_backend.plan import passwords
 
 # What psycopg 3 puts before libpq's words.
 _PSYCOPG = "connection failed: "
@@ -167,8 +167,7 @@ def _in_words(token: dict[str, object]) -> str:
 
 
 def _too_long_for_pgbouncer(context: Context, token: Token) -> bool:
-    pooled = any(each.port in hosts.PGBOUNCER_PORTS for each in context.plan.endpoints)
-    return pooled and len(token.text) > _PGBOUNCER_PASSWORD
+    return context.plan.pooled and len(token.text) > _PGBOUNCER_PASSWORD
 
 
 def _once(words: str) -> str:
