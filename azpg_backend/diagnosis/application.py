@@ -53,6 +53,13 @@ def _of_one(pool: Any, timeout: float) -> Any:
     return {**options, "min_size": 1, "max_size": 1}
 
 
+def own_pool_timeout(wrapper: DatabaseWrapper, timeout: float) -> float | None:
+    """Return for how many seconds a request of the application waits for its pool; None if a step's half is shorter."""
+    pool = _options(wrapper).get("pool")
+    own = pool.get("timeout") if isinstance(pool, Mapping) else None
+    return float(own) if isinstance(own, (int, float)) and own < timeout / 2 else None
+
+
 def judge_pool(wrapper: DatabaseWrapper) -> None:
     """Make the pool that the settings describe, and do not open it.
 

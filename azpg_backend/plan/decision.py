@@ -173,8 +173,8 @@ class _Decision:
         place = Place(self.alias, "azpg.plaintext_on_loopback")
         if self.service:
             what = (
-                f"is True, but the connection service {self.service!r} (OPTIONS['service'] or PGSERVICE) may "
-                "send the connection elsewhere"
+                f"is True, but the connection service {texts.shown(self.service)} (OPTIONS['service'] or PGSERVICE) "
+                "may send the connection elsewhere"
             )
             self.problems.append(find.invalid(place, what, "Remove one of the two."))
         for each in endpoints:
@@ -196,7 +196,11 @@ class _Decision:
     def _judge_endpoints(self, known: Settings, endpoints: tuple[Endpoint, ...], options: Options) -> None:
         host = known.get("host") or Setting("host", "", Place(self.alias, "HOST"))
         self.problems += tls.endpoint_problems(
-            endpoints, host, own_roots="sslrootcert" in known, local=options.plaintext_on_loopback
+            endpoints,
+            host,
+            own_roots="sslrootcert" in known,
+            local=options.plaintext_on_loopback,
+            service=texts.shown(self.service) if self.service else "",
         )
 
     def _defaults(self, plaintext: bool, entra_login: bool, own: Settings, inherited: Settings) -> dict[str, Any]:
