@@ -359,7 +359,7 @@ def gis(session: nox.Session, django: str, driver: str) -> None:
 
 @nox.session
 def servers(session: nox.Session) -> None:
-    """Real uWSGI, gunicorn, gevent, uvicorn and daphne; django-tenants across forks; what sentry-sdk would send."""
+    """Real uWSGI, gunicorn, gevent, uvicorn, daphne, Celery; django-tenants across forks; what sentry-sdk sends."""
     session.install(f"{built_wheel()}[test,psycopg,servers]")
     away_from_the_checkout(session)
     files = (

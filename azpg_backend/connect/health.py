@@ -12,6 +12,8 @@ from typing import Any
 # Seconds without a query after which the server is asked. A flow can vanish without a word at any time, and asking
 # costs a round trip: a connection in constant use is not asked, one that rested is.
 ASK_AFTER_IDLE = 1.0
+# Seconds for an answer after a login. A pooler refuses at once; one that is busy, or waits for its server, is silent.
+ANSWER_WITHIN = 2.0
 # libpq's PQTRANS_IDLE, in both drivers.
 _IDLE = 0
 
@@ -35,24 +37,31 @@ def is_quiet(connection: Any, idle: float) -> bool:
     )
 
 
-def prove(connection: Any, seconds: float) -> None:
-    """Ask a server that has just let a client in for an answer.
+def answers(connection: Any, seconds: float) -> bool:
+    """Whether a server that has just let a client in answers a query; without an answer the connection is ended.
 
     seconds: after which to give up.
-    Raises the driver's error if there is none.
+    Raises the driver's error if the server refuses or hangs up.
     """
+    late = threading.Event()
     with socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as end:
         # What libpq then meets is the end of the connection.
-        giving_up = threading.Timer(min(seconds, threading.TIMEOUT_MAX), _cut, [end])
+        giving_up = threading.Timer(seconds, _cut, [end, late])
         giving_up.daemon = True
         giving_up.start()
         try:
             ask(connection, "SELECT 1")
+        except Exception:
+            if not late.is_set():
+                raise
         finally:
             giving_up.cancel()
+    # Also if the answer came in that very moment: the connection has been cut.
+    return not late.is_set()
 
 
-def _cut(end: socket.socket) -> None:
+def _cut(end: socket.socket, late: threading.Event) -> None:
+    late.set()
     with contextlib.suppress(OSError):
         end.shutdown(socket.SHUT_RDWR)
 

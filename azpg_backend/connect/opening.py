@@ -121,7 +121,7 @@ class Door:
         try:
             found = self._try_ways(params, limit)
             if known.outage.doubted and not isinstance(found, Failure):
-                found = self._proven(found, limit)
+                found = self._proven(found, params, limit)
         except BaseException:
             known.outage.abandoned()
             raise
@@ -138,13 +138,19 @@ class Door:
             return Failure(self.driver.OperationalError(), roles.STILL_A_STANDBY)
         return found
 
-    def _proven(self, connection: Any, limit: Deadline) -> Any:
+    def _proven(self, connection: Any, params: Params, limit: Deadline) -> Any:
+        """Return a connection, or a Failure if the server refuses a query.
+
+        Silence may be a busy pooler's, which answers in turn, later than any deadline: that is the query's to wait for.
+        """
         try:
-            health.prove(connection, limit.left())
+            if health.answers(connection, min(health.ANSWER_WITHIN, limit.left() / 2)):
+                return connection
         except self.driver.Error as error:
             connection.close()
             return Failure.of(error, self.driver, self.secrets())
-        return connection
+        connection.close()
+        return self._try_ways(params, limit)
 
     def _try_ways(self, params: Params, limit: Deadline) -> Any:
         failure: Failure | None = None
@@ -182,6 +188,8 @@ class Door:
         except ImproperlyConfigured:
             raise
         except Exception as error:  # noqa: BLE001 (psycopg2 raises what is not its own for what it can't decode)
+            # Its frames refer to it and, with psycopg 3, to an open socket, until the next garbage collection.
+            error.__traceback__ = None
             return Failure.of(error, self.driver, [*self.secrets(), *filter(None, [token])])
         except BaseException as interruption:
             # Without the driver's frames, in which the password stands.
