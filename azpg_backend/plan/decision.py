@@ -195,13 +195,9 @@ class _Decision:
 
     def _judge_endpoints(self, known: Settings, endpoints: tuple[Endpoint, ...], options: Options) -> None:
         host = known.get("host") or Setting("host", "", Place(self.alias, "HOST"))
-        self.problems += tls.endpoint_problems(
-            endpoints,
-            host,
-            own_roots="sslrootcert" in known,
-            local=options.plaintext_on_loopback,
-            service=texts.shown(self.service) if self.service else "",
-        )
+        service = texts.shown(self.service) if self.service else ""
+        own_roots, local = "sslrootcert" in known, options.plaintext_on_loopback
+        self.problems += tls.endpoint_problems(endpoints, host, own_roots, local, service)
 
     def _defaults(self, plaintext: bool, entra_login: bool, own: Settings, inherited: Settings) -> dict[str, Any]:
         values = defaults.chosen(plaintext, own, inherited, self.knows)
