@@ -152,10 +152,8 @@ def install_driver(session: nox.Session, django: str, driver: str) -> None:
     """Install the wheel and one driver alone: psycopg 3 has to do without psycopg2, which is a dependency."""
     session.install(f"{built_wheel()}[test{EXTRAS[driver]}]", f"Django=={django}.*")
     if driver == "psycopg3":
-        uninstall = ("uv", "pip", "uninstall")
-        if session.venv_backend != "uv":
-            uninstall = ("python", "-m", "pip", "uninstall", "--yes")
-        session.run(*uninstall, "--quiet", "psycopg2-binary")
+        uninstall = "uv pip uninstall" if session.venv_backend == "uv" else "python -m pip uninstall --yes"
+        session.run(*uninstall.split(), "--quiet", "psycopg2-binary")
 
 
 def postgresql(session: nox.Session, major: str) -> dict[str, str]:

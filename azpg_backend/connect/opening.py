@@ -80,7 +80,7 @@ class Door:
         attempts = 0
         while True:
             if self._turn(known.outage) is Turn.GIVE_UP:
-                failure = failure or self._known_to_be_down(known.outage)
+                failure = failure or _known_to_be_down(self, known.outage)
                 if failure:
                     return failure, attempts
                 # The outage ended just now.
@@ -105,10 +105,6 @@ class Door:
         patience = self.plan.options.connect_retry_seconds
         # With retrying turned off, whoever connects wants to know how things are now.
         return outage.turn(patience, self.clock, self.stopped) if patience else Turn.CONNECT
-
-    def _known_to_be_down(self, outage: Outage) -> Failure | None:
-        explanation, seconds = outage.explanation, outage.seconds(self.clock())
-        return explanation and Failure.without_connecting(self.driver.OperationalError(), explanation, seconds)
 
     def _share(self, failure: Failure, outage: Outage, end: float, pause: float) -> None:
         """Tell the other threads of an attempt that found the server away."""
@@ -194,6 +190,11 @@ class Door:
         except BaseException as interruption:
             # Without the driver's frames, in which the password stands.
             raise interruption.with_traceback(None) from None
+
+
+def _known_to_be_down(door: Door, outage: Outage) -> Failure | None:
+    explanation, seconds = outage.explanation, outage.seconds(door.clock())
+    return explanation and Failure.without_connecting(door.driver.OperationalError(), explanation, seconds)
 
 
 def _login(door: Door, refused: Secret, limit: Deadline) -> dict[str, Any] | Failure:

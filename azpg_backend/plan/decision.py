@@ -71,6 +71,7 @@ class _Decision:
         self.problems: list[Problem] = []
         self.refused: set[str] = set()
         self.service = ""
+        self.named_by_service = False
 
     def plan(self) -> Plan:
         options = self._own_options()
@@ -110,7 +111,7 @@ class _Decision:
             writes=purpose.writes(self.alias, self.given, endpoints, effective),
             withheld=written.withheld(self.user_options),
             by_service=bool(self.service),
-            named_by_service=bool(self.service) and self._named_by_service(),
+            named_by_service=self.named_by_service,
         )
 
     def _add(self, kept: dict[str, Setting], problems: list[Problem]) -> dict[str, Setting]:
@@ -141,6 +142,7 @@ class _Decision:
         environment = sources.environment(self.alias, self.environ, overruled)
         self.service = self._service(asked, own, environment)
         service = sources.service(self.alias, self.service, self.environ)
+        self.named_by_service = "fallback_application_name" in service
         overruled |= {"service"}
         inherited = self._judge(
             {key: each for key, each in merged(environment, service).items() if key not in overruled}
@@ -151,10 +153,6 @@ class _Decision:
         if "service" in asked:
             return sources.value(own, "service")
         return sources.value(self._judge(_only(environment, {"service"})), "service")
-
-    def _named_by_service(self) -> bool:
-        # libpq takes it from there only if it is given none.
-        return "fallback_application_name" in libpq.service_values(self.service, self.environ)
 
     def _judge(self, settings: Settings) -> dict[str, Setting]:
         kept = self._add(*values.judged(settings.values()))
