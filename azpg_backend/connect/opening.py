@@ -17,7 +17,7 @@ from azpg_backend.connect.deadline import Deadline
 from azpg_backend.connect.failure import Failure
 from azpg_backend.connect.outage import LOOK_EVERY, Outage, Turn
 from azpg_backend.connect.servers import Group
-from azpg_backend.connect.ways import After, failure_of, learn, ways
+from azpg_backend.connect.ways import After, failure_of, learn, may_pass, ways
 from azpg_backend.errors.redact import Secret
 from azpg_backend.plan.decision import Plan
 
@@ -171,7 +171,7 @@ class Door:
                     learn(self.plan, way, found, self.clock() - started, self.clock())
                 health.retransmit_evenly(found)
                 return found
-            failure = found.worth_waiting() if roles.is_worth_waiting_for(self.plan, found.text) else found
+            failure = found.worth_waiting() if may_pass(self.plan, found.text, found.explanation) else found
             following = failure_of(way, failure.text, failure.explanation)
             if following is None:
                 break

@@ -134,6 +134,11 @@ def of(endpoint: Endpoint) -> Server:
     return _known.get().servers[endpoint]
 
 
+def have_let_in(plan: Plan) -> bool:
+    """Whether this process has logged in to one of a plan's servers before."""
+    return any(of(each).login_seconds for each in plan.endpoints)
+
+
 def endpoint_of(plan: Plan, connection: Any) -> Endpoint:
     """Return which of the plan's servers a connection leads to."""
     if len(plan.endpoints) == 1:

@@ -30,6 +30,8 @@ _NOT_DIRECT = re.compile(
     r"EOF detected|unexpected eof|closed the connection unexpectedly|reset by peer|wrong version number"
     r"|without ALPN|timeout expired"
 )
+# What both drivers say if no name server knows the name.
+_UNKNOWN_NAME = re.compile(r"could not translate host name|failed to resolve host")
 
 
 class After(Enum):
@@ -97,6 +99,19 @@ def failure_of(way: Way, text: str, explanation: Explanation) -> After | None:
         "login.wrong_password",
     }
     return After.TOKEN_REFUSED if refused else None
+
+
+def may_pass(plan: Plan, text: str, explanation: Explanation) -> bool:
+    """Whether waiting may help after a failure that looks final.
+
+    There was no server to write to, as during a promotion; or nobody knows a name that has led to a server before, as
+    while its entry is replaced or a name server restarts.
+    text: the driver's own words.
+    """
+    # A server that answered beside it may have said what does not pass.
+    undecided = explanation.problem is not None and explanation.problem.code == "login.failed"
+    unknown = undecided and _UNKNOWN_NAME.search(text) is not None and servers.have_let_in(plan)
+    return unknown or roles.is_worth_waiting_for(plan, text)
 
 
 def learn(plan: Plan, way: Way, connection: Any, seconds: float, now: float) -> None:

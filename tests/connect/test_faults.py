@@ -172,7 +172,12 @@ def test_the_server_behind_pgbouncer_restarted(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "test",
-    ["test_a_name_server_that_fails", "test_a_name_server_that_never_answers", "test_failover_to_another_address"],
+    [
+        "test_a_name_server_that_fails",
+        "test_a_name_server_that_never_answers",
+        "test_a_name_that_flaps",
+        "test_failover_to_another_address",
+    ],
 )
 def test_by_name(test: str, tmp_path: Path, record_property: Record) -> None:
     """What needs a name server of its own; see tests/support/by_name.py."""

@@ -87,6 +87,31 @@ def test_a_missing_token_says_nothing_about_the_server(monkeypatch: pytest.Monke
     assert known.explanation is DOWN
 
 
+UNKNOWN = 'could not translate host name "h" to address: Name or service not known'
+
+
+def test_a_name_that_was_known_is_waited_for() -> None:
+    """It may be unknown for a moment. Of one that never led anywhere, a mistake is likelier."""
+    answers: list[str | None] = [UNKNOWN, None, UNKNOWN, UNKNOWN, None]
+
+    def answer(**params: Any) -> Any:
+        if text := answers.pop(0):
+            raise Driver.OperationalError(text)
+        time.sleep(0.001)
+        return Quiet()
+
+    through = Door(planned({"azpg": {"connect_retry_seconds": 30}}), answer, Driver, backoff=Backoff(first=0.01))
+    assert isinstance(through.open({}), Failure)
+    assert servers.outage_of(through.plan).explanation is None
+    assert isinstance(through.open({}), Quiet)
+    assert isinstance(through.open({}), Quiet)
+    assert answers == []
+    # What another server says of the password is final.
+    answers.append(f'{UNKNOWN}\nconnection to server at "i", port 5432 failed: FATAL:  password authentication failed')
+    assert isinstance(through.open({}), Failure)
+    assert answers == []
+
+
 class LetsIn:
     """A pooler's connection: the login is over, and the query gets no answer until the socket ends."""
 

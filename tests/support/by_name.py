@@ -85,6 +85,20 @@ def test_a_name_server_that_never_answers(
     assert taken <= 2 + 2 + 10
 
 
+def test_a_name_that_flaps(first: LocalPostgres, workers: list[Settings], record_property: Record) -> None:
+    """It leads to nobody, is unknown, has a name server that fails, is unknown again, and is back."""
+    with NameServer("127.0.0.1") as names, Load(workers) as load, load.fault():
+        for address in ("127.0.0.3", "", None, "", "127.0.0.1"):
+            names.address = address
+            sever(first)
+            time.sleep(0.7)
+    figures = load.figures(stored(first))
+    figures.check(record_property, "DNS flapping")
+    # What was under way in each of three workers when its connection was cut, the last time too.
+    assert figures.failed_while_down <= 6
+    assert figures.longest_request > 1.5
+
+
 def test_failover_to_another_address(
     first: LocalPostgres, second: LocalPostgres, workers: list[Settings], record_property: Record
 ) -> None:

@@ -57,7 +57,8 @@ def own_network(folder: Path) -> list[str]:
 class NameServer:
     """Answers every question for an address on 127.0.0.1:53. A context manager.
 
-    address: the answer; None for SERVFAIL. silent: don't answer at all. asked: how many questions came.
+    address: the answer; None for SERVFAIL, "" for NXDOMAIN. silent: don't answer at all. asked: how many questions
+        came.
     """
 
     def __init__(self, address: str | None) -> None:
@@ -92,8 +93,8 @@ class NameServer:
         """Build a response (RFC 1035, 4.1): the question again, and the address where an IPv4 one was asked for."""
         # The name ends with the root's empty label; type and class follow. An EDNS record after them is not repeated.
         end = question.index(b"\0", 12) + 5
-        if self.address is None:
-            flags, records = 0x8182, b""
+        if not self.address:
+            flags, records = 0x8182 if self.address is None else 0x8183, b""
         elif question[end - 4 : end - 2] == b"\0\1":
             # A name that is a pointer to the question's; type A, class IN, may be kept for 0 s, 4 bytes.
             flags = 0x8180
