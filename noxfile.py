@@ -226,9 +226,15 @@ def wheel(session: nox.Session) -> None:
     build_packages(session, work / "another folder", again, "077", age=10**8)
     session.run("python", "scripts/check_package.py", str(first), str(again))
     where = {"AZPG_PROJECT_URL": "https://example.org/azpg"}
-    build_packages(session, work / "c", work / "published", "022", env=where)
-    session.run("python", "scripts/check_package.py", str(work / "published"))
-    for folder in (first, work / "published"):
+    published, rebuilt = work / "published", work / "rebuilt"
+    build_packages(session, work / "c", published, "022", env=where)
+    # By those who know the source package alone.
+    (source,) = published.glob("*.tar.gz")
+    wheel = ("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir")
+    session.run(*wheel, str(rebuilt), str(source))
+    shutil.copy(source, rebuilt)
+    session.run("python", "scripts/check_package.py", str(published), str(rebuilt), env=where)
+    for folder in (first, published):
         session.run("twine", "check", "--strict", *map(str, folder.iterdir()))
     (made,) = first.glob("*.whl")
     session.install(str(made))
