@@ -358,7 +358,7 @@ def gis(session: nox.Session, django: str, driver: str) -> None:
 
 @nox.session
 def servers(session: nox.Session) -> None:
-    """Real uWSGI, gunicorn, gevent, uvicorn and daphne; django-tenants across forks; what sentry-sdk would send."""
+    """Real servers of WSGI, of greenlets and of ASGI; django-tenants across forks; what sentry-sdk would send."""
     session.install(f"{built_wheel()}[test,psycopg,servers]")
     away_from_the_checkout(session)
     files = (
