@@ -69,6 +69,23 @@ def _configure(kind: type[DatabaseWrapper], settings_dict: dict[str, Any], alias
         wrapper.connection = None
 
 
+def _make_pool(wrapper: DatabaseWrapper) -> Any:
+    # The settings are no local variable, which error pages and reporters show.
+    if wrapper.settings_dict.get("CONN_MAX_AGE", 0) != 0:
+        raise ImproperlyConfigured("Pooling doesn't support persistent connections.")
+    params = wrapper._params_of(wrapper.plan())
+    try:
+        from azpg_backend.connect import pool
+    except ImportError as error:
+        message = 'OPTIONS["pool"] needs psycopg_pool: pip install "django-azpg[psycopg]"'
+        raise ImproperlyConfigured(message) from error
+    checked = bool(wrapper.settings_dict["CONN_HEALTH_CHECKS"])
+    # Not the wrapper's own methods: a pool outlives the thread that first asked for it.
+    configure = functools.partial(_configure, type(wrapper), wrapper.settings_dict, wrapper.alias)
+    options = wrapper.settings_dict["OPTIONS"]["pool"]
+    return pool.make(wrapper._door(wrapper.Database.connect), params, configure, options, checked=checked)
+
+
 class DatabaseWrapper(PostgresDatabaseWrapper):
     """Django's PostgreSQL wrapper with verified TLS on every connection.
 
@@ -84,6 +101,8 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
     _connecting_by: Plan | None = None
     # When the connection was last used, on the monotonic clock.
     _used_at = 0.0
+    # Where a fork would look for this wrapper.
+    known_to: inherited.Users | None = None
     # Whether the connection must not outlive the request: its server did not take a write.
     leave_after_use = False
 
@@ -108,24 +127,19 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         return self._connecting_by or kept.plan_of(self.alias, self.settings_dict)
 
     def connect(self) -> None:
-        """Connect, with one plan from beginning to end."""
+        """Connect, with one plan from beginning to end. Raises ImproperlyConfigured if the settings are unsafe."""
         self._connecting_by = self.plan()
         try:
+            self._connecting_by.raise_errors()
             super().connect()
         finally:
             self._connecting_by = None
 
-    def check_settings(self) -> None:
-        """Refuse what Django would stumble over before it asks for the parameters. Raises ImproperlyConfigured."""
-        super().check_settings()
-        if not isinstance(self.settings_dict["CONN_MAX_AGE"], (int, float, type(None))):
-            self.plan().raise_errors()
-
     def get_connection_params(self) -> dict[str, Any]:
         """Return the arguments of the driver's connect().
 
-        Packages that connect by themselves ask for them too, and get a live token if the alias logs in with one. The
-        engine adds its own last, under the deadline of the connect.
+        Packages that connect by themselves ask too, and get a live token if the alias logs in with one; the engine adds
+        its own last, under the deadline of the connect.
         Raises ImproperlyConfigured if the settings are unsafe, and OperationalError if there is no token to be had.
         """
         plan = self.plan()
@@ -135,30 +149,20 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
     def _params_of(self, plan: Plan) -> dict[str, Any]:
         plan.raise_errors()
         params = {**parameters.name_for(plan), **super().get_connection_params(), **plan.params}
-        params = {key: each for key, each in params.items() if key not in plan.withheld}
-        # Nothing that shows local variables shows these.
-        secret = {key: Secret(params[key]) for key in SECRET_KEYWORDS & params.keys() if params[key] is not None}
-        return {**params, **secret}
+        for key in plan.withheld:
+            params.pop(key, None)
+        for key in SECRET_KEYWORDS:
+            if params.get(key) is not None:
+                # Nothing that shows local variables shows these.
+                params[key] = Secret(params[key])
+        return params
 
     @property
     def pool(self) -> Any:
         if self.alias == NO_DB_ALIAS or not self.settings_dict["OPTIONS"].get("pool"):
             return None
         if self.alias not in self._connection_pools:
-            if self.settings_dict.get("CONN_MAX_AGE", 0) != 0:
-                raise ImproperlyConfigured("Pooling doesn't support persistent connections.")
-            params = self._params_of(self.plan())
-            try:
-                from azpg_backend.connect import pool
-            except ImportError as error:
-                message = 'OPTIONS["pool"] needs psycopg_pool: pip install "django-azpg[psycopg]"'
-                raise ImproperlyConfigured(message) from error
-            checked = bool(self.settings_dict["CONN_HEALTH_CHECKS"])
-            # Not this wrapper's own methods: a pool outlives the thread that first asked for it.
-            configure = functools.partial(_configure, type(self), self.settings_dict, self.alias)
-            options = self.settings_dict["OPTIONS"]["pool"]
-            made = pool.make(self._door(self.Database.connect), params, configure, options, checked=checked)
-            self._connection_pools.setdefault(self.alias, made)
+            self._connection_pools.setdefault(self.alias, _make_pool(self))
         return self._connection_pools[self.alias]
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
@@ -190,6 +194,15 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
     def create_cursor(self, name: str | None = None) -> Any:
         self._used_at = time.monotonic()
         return super().create_cursor(name)
+
+    def close_if_health_check_failed(self) -> None:
+        """Before each cursor and transaction: replace a connection that is known to have ended.
+
+        Whoever used it last was told with an error, and a transaction that ended with it is not continued.
+        """
+        if self.autocommit and not self.in_atomic_block and self.connection is not None and self.connection.closed:
+            self.close()
+        super().close_if_health_check_failed()
 
     def close_if_unusable_or_obsolete(self) -> None:
         """At the start and the end of a request: do not keep a connection to a server that takes no writes."""

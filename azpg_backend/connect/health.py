@@ -12,9 +12,13 @@ from typing import Any
 # Seconds without a query after which the server is asked. A flow can vanish without a word at any time, and asking
 # costs a round trip: a connection in constant use is not asked, one that rested is.
 ASK_AFTER_IDLE = 1.0
+# Seconds for an answer after a login. A pooler refuses at once; one that is busy, or waits for its server, is silent.
+ANSWER_WITHIN = 2.0
 # libpq's PQTRANS_IDLE, in both drivers.
 _IDLE = 0
 
+# As plain numbers: the enumerations of socket cost a connect more than the call that they are for.
+_FAMILY, _KIND, _LEVEL = int(socket.AF_INET), int(socket.SOCK_STREAM), int(socket.IPPROTO_TCP)
 # Linux 6.15 and newer: the longest pause between two retransmissions (linux/tcp.h). Without it the pauses double, and
 # the one after second 13 ends beyond tcp_user_timeout.
 _TCP_RTO_MAX_MS = 44
@@ -33,24 +37,31 @@ def is_quiet(connection: Any, idle: float) -> bool:
     )
 
 
-def prove(connection: Any, seconds: float) -> None:
-    """Ask a server that has just let a client in for an answer.
+def answers(connection: Any, seconds: float) -> bool:
+    """Whether a server that has just let a client in answers a query; without an answer the connection is ended.
 
     seconds: after which to give up.
-    Raises the driver's error if there is none.
+    Raises the driver's error if the server refuses or hangs up.
     """
+    late = threading.Event()
     with socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as end:
         # What libpq then meets is the end of the connection.
-        giving_up = threading.Timer(min(seconds, threading.TIMEOUT_MAX), _cut, [end])
+        giving_up = threading.Timer(seconds, _cut, [end, late])
         giving_up.daemon = True
         giving_up.start()
         try:
             ask(connection, "SELECT 1")
+        except Exception:
+            if not late.is_set():
+                raise
         finally:
             giving_up.cancel()
+    # Also if the answer came in that very moment: the connection has been cut.
+    return not late.is_set()
 
 
-def _cut(end: socket.socket) -> None:
+def _cut(end: socket.socket, late: threading.Event) -> None:
+    late.set()
     with contextlib.suppress(OSError):
         end.shutdown(socket.SHUT_RDWR)
 
@@ -85,11 +96,12 @@ def retransmit_evenly(connection: Any) -> None:
     """
     if sys.platform != "linux":
         return
-    # A driver raises an error of its own if the connection has ended meanwhile; the first query will tell.
-    with contextlib.suppress(Exception):
+    try:
         # The same descriptor for a moment, not a copy of it. libpq's never blocks, and so stays as it is.
-        end = socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=connection.fileno())
+        end = socket.SocketType(_FAMILY, _KIND, 0, connection.fileno())
         try:
-            end.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, _LONGEST_PAUSE_MS)
+            end.setsockopt(_LEVEL, _TCP_RTO_MAX_MS, _LONGEST_PAUSE_MS)
         finally:
             end.detach()
+    except Exception:  # noqa: BLE001, S110 (a driver's own, of a connection that has ended; the first query will tell)
+        pass

@@ -11,11 +11,12 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from azpg_backend.connect import deadline, green, health, roles, servers
+from azpg_backend.connect import green, health, roles, servers
 from azpg_backend.connect.backoff import Backoff
 from azpg_backend.connect.deadline import Deadline
 from azpg_backend.connect.failure import Failure
 from azpg_backend.connect.outage import LOOK_EVERY, Outage, Turn
+from azpg_backend.connect.servers import Group
 from azpg_backend.connect.ways import After, failure_of, learn, ways
 from azpg_backend.errors.redact import Secret
 from azpg_backend.plan.decision import Plan
@@ -23,6 +24,7 @@ from azpg_backend.plan.decision import Plan
 logger = logging.getLogger("azpg_backend")
 
 Params = Mapping[str, Any]
+_NO_TOKEN = Secret()
 
 
 def _is_heard() -> bool:
@@ -37,7 +39,7 @@ def _reports() -> Any:
     return reports
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class Door:
     """How to get into the servers of one alias.
 
@@ -64,7 +66,7 @@ class Door:
         tried until connect_retry_seconds are over; no attempt starts after that.
         params: the driver's keyword arguments; with Microsoft Entra, user and password are replaced.
         """
-        limit = deadline.of(self.plan, self.clock)
+        limit = Deadline(self.plan.connect_seconds, self.clock)
         found, attempts = self._opened(params, limit)
         if isinstance(found, Failure) or _is_heard():
             _reports().ended(self.plan, found, attempts, self.clock() - limit.start)
@@ -73,21 +75,24 @@ class Door:
     def _opened(self, params: Params, limit: Deadline) -> tuple[Any, int]:
         """Return the same, with the number of attempts."""
         end = limit.start + self.plan.options.connect_retry_seconds
+        known = servers.group_of(self.plan)
         failure: Failure | None = None
         attempts = 0
         while True:
-            if self._turn() is Turn.GIVE_UP:
-                failure = failure or self._known_to_be_down()
+            if self._turn(known.outage) is Turn.GIVE_UP:
+                failure = failure or self._known_to_be_down(known.outage)
                 if failure:
                     return failure, attempts
                 # The outage ended just now.
                 continue
-            pause = self.backoff.random(attempts)
-            found = self._attempt(params, limit, end, pause)
+            found = self._attempt(params, known, limit, end)
             attempts += 1
             if not isinstance(found, Failure):
                 return found, attempts
             failure = found
+            pause = self.backoff.random(attempts - 1)
+            if failure.server_asked and failure.is_outage:
+                self._share(failure, known.outage, end, pause)
             _reports().attempt_failed(self.plan, failure)
             left = end - self.clock()
             if not failure.transient or left <= 0 or self.stopped():
@@ -96,71 +101,78 @@ class Door:
             if not failure.is_outage:
                 self.sleep(min(pause, left))
 
-    @property
-    def _outage(self) -> Outage:
-        return servers.outage_of(self.plan)
-
-    def _turn(self) -> Turn:
+    def _turn(self, outage: Outage) -> Turn:
         patience = self.plan.options.connect_retry_seconds
         # With retrying turned off, whoever connects wants to know how things are now.
-        return self._outage.turn(patience, self.clock, self.stopped) if patience else Turn.CONNECT
+        return outage.turn(patience, self.clock, self.stopped) if patience else Turn.CONNECT
 
-    def _known_to_be_down(self) -> Failure | None:
-        explanation, seconds = self._outage.explanation, self._outage.seconds(self.clock())
+    def _known_to_be_down(self, outage: Outage) -> Failure | None:
+        explanation, seconds = outage.explanation, outage.seconds(self.clock())
         return explanation and Failure.without_connecting(self.driver.OperationalError(), explanation, seconds)
 
-    def _attempt(self, params: Params, limit: Deadline, end: float, pause: float) -> Any:
-        """Try all ways once, and tell the other threads how it went."""
-        outage = self._outage
+    def _share(self, failure: Failure, outage: Outage, end: float, pause: float) -> None:
+        """Tell the other threads of an attempt that found the server away."""
+        now = self.clock()
+        if outage.failed(failure.explanation, now, pause if now < end else LOOK_EVERY):
+            _reports().outage_began(self.plan, outage, failure)
+
+    def _attempt(self, params: Params, known: Group, limit: Deadline, end: float) -> Any:
+        """Try all ways once, and tell the other threads if the server answered."""
         try:
             found = self._try_ways(params, limit)
-            if outage.doubted and not isinstance(found, Failure):
-                found = self._proven(found, limit)
+            if known.outage.doubted and not isinstance(found, Failure):
+                found = self._proven(found, params, limit)
         except BaseException:
-            outage.abandoned()
+            known.outage.abandoned()
             raise
-        now = self.clock()
         if isinstance(found, Failure) and not found.server_asked:
-            outage.abandoned()
+            known.outage.abandoned()
             return found
         if isinstance(found, Failure) and found.is_outage:
-            if outage.failed(found.explanation, now, pause if now < end else LOOK_EVERY):
-                _reports().outage_began(self.plan, outage, found)
             return found
-        if (lasted := outage.over(now)) is not None:
+        now = self.clock()
+        if (lasted := known.outage.over(now)) is not None:
             _reports().outage_ended(self.plan, lasted)
-        if not isinstance(found, Failure) and now < end and roles.is_worth_waiting(self.plan, found, now):
+        if not isinstance(found, Failure) and now < end and roles.is_worth_waiting(self.plan, known.role, found, now):
             found.close()
             return Failure(self.driver.OperationalError(), roles.STILL_A_STANDBY)
         return found
 
-    def _proven(self, connection: Any, limit: Deadline) -> Any:
+    def _proven(self, connection: Any, params: Params, limit: Deadline) -> Any:
+        """Return a connection, or a Failure if the server refuses a query.
+
+        Silence may be a busy pooler's, which answers in turn, later than any deadline: that is the query's to wait for.
+        """
         try:
-            health.prove(connection, limit.left())
+            if health.answers(connection, min(health.ANSWER_WITHIN, limit.left() / 2)):
+                return connection
         except self.driver.Error as error:
             connection.close()
             return Failure.of(error, self.driver, self.secrets())
-        return connection
+        connection.close()
+        return self._try_ways(params, limit)
 
     def _try_ways(self, params: Params, limit: Deadline) -> Any:
         failure: Failure | None = None
         after = After.NOTHING
-        token = Secret()
+        token = _NO_TOKEN
         for way in ways(self.plan, self.clock()):
             if way.after is not after:
                 continue
             if way.fresh_token:
                 _reports().token_refused(self.plan)
-            login = _login(self, token if way.fresh_token else Secret(), limit)
+            login = _login(self, token if way.fresh_token else _NO_TOKEN, limit)
             if isinstance(login, Failure):
                 # What the server said about the first token is the reason to look into.
                 return failure or login
             token = login.get("password", token)
             started = self.clock()
-            shorter = limit.connect_timeout({**params, **way.params}, len(self.plan.endpoints))
-            found = self._call({**params, **way.params, **shorter, **login}, token)
+            asked = {**params, **way.params}
+            shorter = limit.connect_timeout(asked, len(self.plan.endpoints))
+            found = self._call({**asked, **shorter, **login}, token)
             if not isinstance(found, Failure):
-                learn(self.plan, way, found, self.clock() - started, self.clock())
+                if not way.settled:
+                    learn(self.plan, way, found, self.clock() - started, self.clock())
                 health.retransmit_evenly(found)
                 return found
             failure = found.worth_waiting() if roles.is_worth_waiting_for(self.plan, found.text) else found
@@ -176,6 +188,8 @@ class Door:
         except ImproperlyConfigured:
             raise
         except Exception as error:  # noqa: BLE001 (psycopg2 raises what is not its own for what it can't decode)
+            # Its frames refer to it and, with psycopg 3, to an open socket, until the next garbage collection.
+            error.__traceback__ = None
             return Failure.of(error, self.driver, [*self.secrets(), *filter(None, [token])])
         except BaseException as interruption:
             # Without the driver's frames, in which the password stands.

@@ -109,6 +109,8 @@ class _Decision:
             may_choose_role=not self.service and "target_session_attrs" not in effective,
             writes=purpose.writes(self.alias, self.given, endpoints, effective),
             withheld=written.withheld(self.user_options),
+            by_service=bool(self.service),
+            named_by_service=bool(self.service) and self._named_by_service(),
         )
 
     def _add(self, kept: dict[str, Setting], problems: list[Problem]) -> dict[str, Setting]:
@@ -150,6 +152,10 @@ class _Decision:
             return sources.value(own, "service")
         return sources.value(self._judge(_only(environment, {"service"})), "service")
 
+    def _named_by_service(self) -> bool:
+        # libpq takes it from there only if it is given none.
+        return "fallback_application_name" in libpq.service_values(self.service, self.environ)
+
     def _judge(self, settings: Settings) -> dict[str, Setting]:
         kept = self._add(*values.judged(settings.values()))
         self.refused |= settings.keys() - kept.keys()
@@ -167,8 +173,8 @@ class _Decision:
         place = Place(self.alias, "azpg.plaintext_on_loopback")
         if self.service:
             what = (
-                f"is True, but the connection service {self.service!r} (OPTIONS['service'] or PGSERVICE) may "
-                "send the connection elsewhere"
+                f"is True, but the connection service {texts.shown(self.service)} (OPTIONS['service'] or PGSERVICE) "
+                "may send the connection elsewhere"
             )
             self.problems.append(find.invalid(place, what, "Remove one of the two."))
         for each in endpoints:
@@ -190,7 +196,11 @@ class _Decision:
     def _judge_endpoints(self, known: Settings, endpoints: tuple[Endpoint, ...], options: Options) -> None:
         host = known.get("host") or Setting("host", "", Place(self.alias, "HOST"))
         self.problems += tls.endpoint_problems(
-            endpoints, host, own_roots="sslrootcert" in known, local=options.plaintext_on_loopback
+            endpoints,
+            host,
+            own_roots="sslrootcert" in known,
+            local=options.plaintext_on_loopback,
+            service=texts.shown(self.service) if self.service else "",
         )
 
     def _defaults(self, plaintext: bool, entra_login: bool, own: Settings, inherited: Settings) -> dict[str, Any]:

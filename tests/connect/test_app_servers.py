@@ -1,9 +1,10 @@
-"""Real application servers: those that fork after the site has used the database, and those that run it in threads."""
+"""Real application servers and Celery: what forks after the site has used the database, and what runs it in threads."""
 
 from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from tests.support.appservers import serving
 from tests.support.load import kept
 from tests.support.settings import Settings, SettingsFor
 from tests.support.sql import sessions_of
+from tests.support.tasks import PROCESSES, create_table, owners, rows, worker
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.slow,
@@ -141,3 +144,29 @@ def test_a_greenlet_reaches_the_second_server_if_the_first_is_silent(
         with serving("gevent", {"default": settings(server), "both": both}, tmp_path, **environ) as site:
             answers, errors = site.many(1, threads=1, path="of/both")
             assert (len(answers), errors) == (1, []), site.log[-3000:]
+
+
+@pytest.mark.parametrize(("pooled", "seconds"), [(False, 1.0), pytest.param(True, 0.2, marks=needs_pool)])
+def test_celery_s_workers_survive_a_restart(
+    own_server: LocalPostgres, settings_for: SettingsFor, tmp_path: Path, pooled: bool, seconds: float
+) -> None:
+    """At most the task that was under way in each process fails, and none is lost or done twice."""
+    pytest.importorskip("celery")
+    settings = settings_for(own_server, {"azpg": {"connect_retry_seconds": 30}, **(POOL if pooled else {})})
+    settings = {**settings, "CONN_HEALTH_CHECKS": True} if pooled else kept(settings)
+    create_table(own_server)
+    number = 60
+    with worker({"default": settings}, tmp_path, SITE_AT_IMPORT="query") as tasks:
+        tasks.send(range(number))
+        tasks.wait(10)
+        own_server.stop()
+        time.sleep(seconds)
+        own_server.start()
+        tasks.wait(number)
+        until(lambda: tasks.failed().keys() | {each["number"] for each in rows(own_server)} == set(range(number)))
+    done, failed = rows(own_server), tasks.failed()
+    assert len({each["number"] for each in done}) == len(done)
+    assert owners(done) == PROCESSES
+    # One of each process.
+    by_process = [text.partition(":")[0] for text in failed.values()]
+    assert len(set(by_process)) == len(by_process), failed

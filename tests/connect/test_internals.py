@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from django.db.utils import OperationalError
 
-from azpg_backend.connect import outage, roles, servers, ways
+from azpg_backend.connect import health, outage, roles, servers, ways
 from azpg_backend.connect.backoff import Backoff
 from azpg_backend.connect.failure import Failure
 from azpg_backend.connect.opening import Door
@@ -117,28 +117,45 @@ class LetsIn:
         self.pooler.close()
 
 
-def test_after_a_death_a_login_that_leads_nowhere_is_no_connect() -> None:
-    """Bounded by the connect's deadline, though a pooler may hold a query for minutes."""
+def behind_a_pooler(*behaviours: str) -> tuple[Door, list[LetsIn]]:
+    """Return a way in through a pooler, of which a connection has died, and the list of those that it made.
+
+    behaviours: for each login what follows: it "answers", stays "silent" or "hangs up".
+    """
     made: list[LetsIn] = []
 
     def let_in(**params: Any) -> Any:
         made.append(LetsIn())
-        if len(made) != 2:
-            made[-1].pooler.sendall(b"1")
+        behaviour = behaviours[len(made) - 1]
+        if behaviour != "silent":
+            made[-1].pooler.sendall(b"1" if behaviour == "answers" else b"0")
         return made[-1]
 
     plan = planned({"connect_timeout": 1, "azpg": {"connect_retry_seconds": 1}})
-    through = Door(plan, let_in, Driver, backoff=Backoff(first=0.01, longest=0.01))
-    assert through.open({}) is made[0]
     servers.outage_of(plan).doubted = True
-    assert isinstance(through.open({}), Failure)
+    return Door(plan, let_in, Driver, backoff=Backoff(first=0.01, longest=0.01)), made
+
+
+def test_after_a_death_a_login_that_leads_nowhere_is_no_connect() -> None:
+    through, made = behind_a_pooler("hangs up", "hangs up", "answers", "silent")
     assert through.open({}) is made[2]
-    assert made[1].closed
+    assert made[0].closed and made[1].closed
     assert not made[2].autocommit
     # It has answered, and nobody asks the next one.
-    assert not servers.outage_of(plan).doubted
-    for each in (made[0], made[2]):
+    assert not servers.outage_of(through.plan).doubted
+    assert through.open({}) is made[3]
+    for each in made:
         each.close()
+
+
+def test_a_pooler_that_is_silent_after_a_login_may_be_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A query waits for its turn there, for minutes if need be: the next login is not asked, and nobody fails."""
+    monkeypatch.setattr(health, "ANSWER_WITHIN", 0.1)
+    through, made = behind_a_pooler("silent", "silent")
+    assert through.open({}) is made[1]
+    assert made[0].closed
+    assert servers.outage_of(through.plan).explanation is None
+    made[1].close()
 
 
 # Direct TLS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import json
 import os
 import socket
@@ -26,7 +27,7 @@ from tests.support import servers
 from tests.support.children import ended, forked
 from tests.support.load import Load, Request, create_table, kept, stored, write
 from tests.support.settings import HOST, PASSWORD, Settings, SettingsFor
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 Connect = Callable[..., Any]
 Record = Callable[[str, object], None]
@@ -431,6 +432,27 @@ def test_a_silent_server_that_is_back_elsewhere_is_found_after_one_connect_timeo
         assert time.monotonic() - started <= 2 + 5
         look.join()
     assert visitors == [False, False, True]
+
+
+@pytest.mark.slow
+def test_a_connect_that_timed_out_leaves_no_socket_open(
+    server: LocalPostgres, settings_for: SettingsFor, connect: Connect
+) -> None:
+    """psycopg 3 leaves it to the garbage collector, which an idle process runs after minutes."""
+    gone = threading.Event()
+
+    def behave(visitor: socket.socket) -> None:
+        servers.silent(visitor)
+        gone.set()
+
+    gc.disable()
+    try:
+        with servers.listening(behave) as port:
+            options = {"connect_timeout": 2, "azpg": {"connect_retry_seconds": 0}}
+            assert seconds_to_fail(connect(settings_for(server, options, PORT=port)))
+            assert gone.wait(LIMIT)
+    finally:
+        gc.enable()
 
 
 def _gets_in(wrapper: Any) -> bool:

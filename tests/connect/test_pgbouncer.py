@@ -19,6 +19,7 @@ from azpg_backend.connect import servers
 from demo_project.localpg import LocalPostgres
 from demo_project.notes.models import Note
 from tests.support.diagnosis import Check, codes
+from tests.support.load import kept
 from tests.support.pgbouncer import PgBouncer, needs_pgbouncer
 from tests.support.settings import Settings, SettingsFor
 
@@ -203,3 +204,41 @@ def test_a_transaction_that_gets_no_server_connection(
             # psycopg2 keeps libpq's last words only, that the connection has ended.
             assert "closed unexpectedly" in str(met.value)
         first.close()
+
+
+def test_after_a_death_a_busy_pool_is_waited_for(
+    server: LocalPostgres, settings_for: SettingsFor, connect: Connect
+) -> None:
+    """For longer than a connect may last, as with Django's own engine: query_wait_timeout is the pooler's to decide."""
+    with PgBouncer(server, settings="default_pool_size = 1\n") as small:
+        options = {"connect_timeout": 2, "azpg": {"connect_retry_seconds": 1}}
+        settings = kept(settings_for(server, options, PORT=small.port, DISABLE_SERVER_SIDE_CURSORS=True))
+        wrappers = [connect(settings, f"worker{number}") for number in range(3)]
+        for each in wrappers:
+            each.inc_thread_sharing()
+            assert asked_for_one(each) is None
+        small.stop()
+        small.start()
+        (holder,) = busy(connect, settings, 1)
+        freeing = threading.Timer(5, holder.connection.rollback)
+        freeing.start()
+        errors: list[str | None] = []
+        asking = [threading.Thread(target=lambda each=each: errors.append(asked_for_one(each))) for each in wrappers]
+        for thread in asking:
+            thread.start()
+        for thread in [*asking, freeing]:
+            thread.join()
+        assert errors == [None] * 3
+        holder.close()
+
+
+def asked_for_one(wrapper: Any) -> str | None:
+    """Do as a request does that asks one thing, and return its error."""
+    wrapper.close_if_unusable_or_obsolete()
+    try:
+        with wrapper.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except OperationalError as error:
+        return str(error)
+    wrapper.close_if_unusable_or_obsolete()
+    return None

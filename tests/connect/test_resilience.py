@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connections, transaction
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
-from django.db.utils import OperationalError
+from django.db.utils import DatabaseError, InterfaceError, OperationalError
 
 from azpg_backend.connect import health, ways
 from azpg_backend.connect import servers as known_servers
@@ -281,6 +282,62 @@ def test_a_reset_connection_is_not_usable(server: LocalPostgres, settings_for: S
         until_readable(wrapper)
         assert not wrapper.is_usable()
         wrapper.close()
+
+
+# Outside of requests, where nobody asks whether a connection still works
+
+needs_pool = pytest.mark.skipif(not is_psycopg3, reason="Django's pool needs psycopg 3")
+
+
+@pytest.mark.parametrize("options", [{}, pytest.param({"pool": {"min_size": 1}}, marks=needs_pool)])
+def test_a_command_that_never_closes_its_connection_fails_once(
+    own_server: LocalPostgres, settings_for: SettingsFor, connect: Connect, options: Settings
+) -> None:
+    wrapper = connect(settings_for(own_server, options, CONN_MAX_AGE=0 if options else None))
+    one(wrapper)
+    own_server.restart()
+    with pytest.raises(OperationalError):
+        one(wrapper)
+    assert [one(wrapper) for _ in range(3)] == [1, 1, 1]
+    # The first statement of a transaction is as good.
+    own_server.restart()
+    with pytest.raises(OperationalError):
+        one(wrapper)
+    wrapper.set_autocommit(False)
+    assert one(wrapper) == 1
+    wrapper.rollback()
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_a_transaction_does_not_go_on_in_another_session(
+    own_server: LocalPostgres, settings_for: SettingsFor, databases: Callable[..., None], by_hand: bool
+) -> None:
+    """What it wrote before is gone, and what follows must not be written without it."""
+    create_table(own_server)
+    databases(default=settings_for(own_server))
+    wrapper = connections["default"]
+
+    def written(number: int) -> None:
+        with wrapper.cursor() as cursor:
+            cursor.execute("INSERT INTO written VALUES (%s)", [number])
+
+    def both() -> None:
+        written(1)
+        own_server.restart()
+        with pytest.raises(DatabaseError):
+            written(2)
+        written(3)
+
+    if by_hand:
+        wrapper.set_autocommit(False)
+        with pytest.raises((DatabaseError, InterfaceError)):
+            both()
+        wrapper.close()
+    else:
+        with pytest.raises((DatabaseError, InterfaceError)), transaction.atomic():
+            both()
+    written(4)
+    assert stored(own_server) == {4}
 
 
 # Under load

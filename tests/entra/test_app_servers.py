@@ -1,4 +1,4 @@
-"""Real application servers with a token that was fetched before the fork, or by greenlets."""
+"""Real application servers and Celery with a token that was fetched before the fork, or by greenlets."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from demo_project.localpg import LocalPostgres
 from tests.support.appservers import serving
 from tests.support.gateway import Gateway
 from tests.support.settings import EntraSettings
+from tests.support.tasks import PROCESSES, create_table, owners, rows, worker
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="uWSGI is Unix's")]
 
@@ -36,4 +39,21 @@ def test_greenlets_share_one_token(azure: Gateway, entra_settings: EntraSettings
     with serving("gevent", {"default": settings}, tmp_path, SITE_DRIVER=driver, SITE_GREEN="1") as site:
         answers, errors = site.many(24, threads=6)
         assert (len(answers), errors) == (24, []), site.log[-3000:]
+    assert len(azure.issuer.requests) == 1
+
+
+def test_celery_s_workers_go_on_with_the_token(
+    azure: Gateway, token_server: LocalPostgres, entra_settings: EntraSettings, tmp_path: Path
+) -> None:
+    """Each process has its own connections, made with the token that was fetched when the site was imported."""
+    pytest.importorskip("celery")
+    create_table(token_server)
+    number = 20
+    settings = entra_settings(azure.port, connect_timeout=120)
+    with worker({"default": settings}, tmp_path, SITE_AT_IMPORT="query") as tasks:
+        tasks.send(range(number))
+        tasks.wait(number)
+        until(lambda: len(tasks.failed()) + len(rows(token_server)) == number)
+    assert tasks.failed() == {}
+    assert owners(rows(token_server)) == PROCESSES
     assert len(azure.issuer.requests) == 1

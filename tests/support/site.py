@@ -60,7 +60,7 @@ if not settings.configured:
         ALLOWED_HOSTS=["*"],
         SECRET_KEY="for tests",
         USE_TZ=True,
-        INSTALLED_APPS=["azpg_backend"],
+        INSTALLED_APPS=["azpg_backend", "demo_project.notes"],
         LOGGING={
             "version": 1,
             "disable_existing_loggers": False,
