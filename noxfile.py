@@ -237,8 +237,9 @@ def wheel(session: nox.Session) -> None:
     build_packages(session, work / "c", published, "022", env=where)
     # By those who know the source package alone.
     (source,) = published.glob("*.tar.gz")
-    wheel = ("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir")
-    session.run(*wheel, str(rebuilt), str(source))
+    session.run("tar", "-xzf", str(source), "-C", str(work), external=True)
+    unpacked = str(work / source.name.removesuffix(".tar.gz"))
+    session.run("python", "-m", "build", "--quiet", "--wheel", "--no-isolation", "--outdir", str(rebuilt), unpacked)
     shutil.copy(source, rebuilt)
     session.run("python", "scripts/check_package.py", str(published), str(rebuilt), env=where)
     for folder in (first, published):
@@ -395,7 +396,8 @@ def install_packages(session: nox.Session, *requirements: str) -> None:
 def packages(session: nox.Session, package: str) -> None:
     """A package on Django's engine and on this one, with its own tests if it ships them; compared test by test."""
     entry = PACKAGES[package]
-    install_packages(session, *entry["requirements"], *entry.get("suite", {}).get("requirements", ()))
+    # pip fetches sources, and uv leaves it out.
+    install_packages(session, "pip", *entry["requirements"], *entry.get("suite", {}).get("requirements", ()))
     command = ["python", "-m", "tests.packages", package, "--rows", str(ROWS), "--sources", str(ROWS / "sources")]
     for driver in entry.get("drivers", DRIVERS):
         if DRIVERS[driver]:
