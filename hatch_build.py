@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import package_page  # noqa: E402 (it is found only now)
 
 class PackagePage(MetadataHookInterface):
     def update(self, metadata: dict[str, Any]) -> None:
-        url = os.environ.get(package_page.URL_VARIABLE, "").rstrip("/")
+        url = package_page.repository(Path(self.root))
         text = Path(self.root, "README.md").read_text("utf-8")
         version = metadata["version"]
         metadata["readme"] = {

@@ -101,6 +101,8 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
     _connecting_by: Plan | None = None
     # When the connection was last used, on the monotonic clock.
     _used_at = 0.0
+    # Where a fork would look for this wrapper.
+    known_to: inherited.Users | None = None
     # Whether the connection must not outlive the request: its server did not take a write.
     leave_after_use = False
 
@@ -125,18 +127,13 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
         return self._connecting_by or kept.plan_of(self.alias, self.settings_dict)
 
     def connect(self) -> None:
-        """Connect, with one plan from beginning to end."""
+        """Connect, with one plan from beginning to end. Raises ImproperlyConfigured if the settings are unsafe."""
         self._connecting_by = self.plan()
         try:
+            self._connecting_by.raise_errors()
             super().connect()
         finally:
             self._connecting_by = None
-
-    def check_settings(self) -> None:
-        """Refuse what Django would stumble over before it asks for the parameters. Raises ImproperlyConfigured."""
-        super().check_settings()
-        if not isinstance(self.settings_dict["CONN_MAX_AGE"], (int, float, type(None))):
-            self.plan().raise_errors()
 
     def get_connection_params(self) -> dict[str, Any]:
         """Return the arguments of the driver's connect().
@@ -152,10 +149,13 @@ class DatabaseWrapper(PostgresDatabaseWrapper):
     def _params_of(self, plan: Plan) -> dict[str, Any]:
         plan.raise_errors()
         params = {**parameters.name_for(plan), **super().get_connection_params(), **plan.params}
-        params = {key: each for key, each in params.items() if key not in plan.withheld}
-        # Nothing that shows local variables shows these.
-        secret = {key: Secret(params[key]) for key in SECRET_KEYWORDS & params.keys() if params[key] is not None}
-        return {**params, **secret}
+        for key in plan.withheld:
+            params.pop(key, None)
+        for key in SECRET_KEYWORDS:
+            if params.get(key) is not None:
+                # Nothing that shows local variables shows these.
+                params[key] = Secret(params[key])
+        return params
 
     @property
     def pool(self) -> Any:

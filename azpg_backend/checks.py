@@ -17,6 +17,7 @@ from azpg_backend.errors import settings
 from azpg_backend.errors.codes import CHECKS
 from azpg_backend.errors.problem import Place, Problem, Severity
 from azpg_backend.plan import hosts
+from azpg_backend.plan.decision import decide
 
 
 def own_wrappers() -> Iterator[DatabaseWrapper]:
@@ -28,8 +29,15 @@ def own_wrappers() -> Iterator[DatabaseWrapper]:
 
 
 def check_settings(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Report the plan's problems for every alias of this engine."""
-    return [message(problem) for wrapper in own_wrappers() for problem in wrapper.plan().problems]
+    """Report the plan's problems for every alias of this engine.
+
+    Decided anew: a kept plan knows of no change in Django's settings beside DATABASES.
+    """
+    return [
+        message(problem)
+        for wrapper in own_wrappers()
+        for problem in decide(wrapper.alias, wrapper.settings_dict).problems
+    ]
 
 
 def check_ca_files(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:

@@ -6,7 +6,6 @@ A token is good for about an hour, so ask again for each connection. A psycopg p
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,7 @@ from django.db.utils import OperationalError
 
 from azpg_backend.errors import explain
 from azpg_backend.errors.redact import SECRET_KEYWORDS, Secret
-from azpg_backend.plan import decision, hosts, libpq
+from azpg_backend.plan import decision, libpq
 from azpg_backend.plan.decision import Plan
 from azpg_backend.process import name
 
@@ -30,15 +29,10 @@ def arguments(alias: str = DEFAULT_DB_ALIAS) -> dict[str, Any]:
 
 
 def name_for(plan: Plan) -> dict[str, str]:
-    """Return what the server calls this process, unless application_name, PGAPPNAME or a service says otherwise.
-
-    libpq takes a service's fallback only where it is given none.
-    """
-    service = str(plan.params.get("service") or os.environ.get("PGSERVICE") or "")
-    if service and "fallback_application_name" in libpq.service_values(service, os.environ):
+    """Return what the server calls this process, unless application_name, PGAPPNAME or a service says otherwise."""
+    if plan.named_by_service:
         return {}
-    pooled = any(each.port in hosts.PGBOUNCER_PORTS for each in plan.endpoints)
-    return {"fallback_application_name": name.application_name(pooled=pooled)}
+    return {"fallback_application_name": name.application_name(pooled=plan.pooled)}
 
 
 def conninfo(alias: str = DEFAULT_DB_ALIAS) -> str:

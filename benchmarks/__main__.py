@@ -57,7 +57,7 @@ def main() -> None:
         print(f"\n{connects.queries(max(2, repeat // 2))}", flush=True)
         print(f"\n{connects.threads(few)}", flush=True)
         print(f"\n{starting.starting(databases, max(1, repeat // 3))}", flush=True)
-        print(f"\n{starting.aliases(databases, min(3, few))}", flush=True)
+        print(f"\n{starting.aliases(databases, min(3, few), min(200, 2 * repeat))}", flush=True)
 
 
 if __name__ == "__main__":

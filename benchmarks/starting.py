@@ -133,11 +133,11 @@ def starting(databases: dict[str, Any], repeat: int) -> Table:
     return table
 
 
-def aliases(databases: dict[str, Any], repeat: int) -> Table:
+def aliases(databases: dict[str, Any], repeat: int, connects: int) -> Table:
+    """connects: how many each process makes, of each number of aliases as many as of the others."""
     table = Table("aliases in one process")
     for count in ALIASES:
-        # As many connects of each number.
-        ours, stock = _medians(databases, count, repeat, connects=ALIASES[-1] // count)
+        ours, stock = _medians(databases, count, repeat, connects=max(1, connects // count))
         table.add(f"{count}: connect to each in turn, wall for one", ours["wall"], stock["wall"], "ms")
         table.add(f"{count}: CPU for one", ours["cpu"], stock["cpu"], "ms")
         table.add(f"{count}: memory afterwards", ours["memory"], stock["memory"], "MiB")

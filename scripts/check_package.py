@@ -1,12 +1,14 @@
 """Look into built packages: ``python scripts/check_package.py FOLDER [FOLDER]``.
 
-Each folder has one wheel and one source package. The wheel holds the package and nothing else, and no link on its page
-leads nowhere. Two folders hold the same bytes.
+Each folder has one wheel and one source package. The wheel holds the package and nothing else, no link on its page
+leads nowhere, and its own links are those of the repository that AZPG_PROJECT_URL names. Two folders hold the same
+bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sys
 import tarfile
@@ -14,13 +16,17 @@ import zipfile
 from email import message_from_string
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+import package_page  # noqa: E402 (needs the path)
+
 PACKAGE = "azpg_backend"
 NEEDED = (f"{PACKAGE}/py.typed", f"{PACKAGE}/trust/bundle.pem", f"{PACKAGE}/trust/manifest.json")
 _RELATIVE = re.compile(r"\]\((?![a-z]+:|#)[^)\s]+\)")
 
 
-def of_wheel(path: Path) -> list[str]:
-    """Return what is wrong with a wheel."""
+def of_wheel(path: Path, url: str = "") -> list[str]:
+    """Return what is wrong with a wheel. url: of the repository, "" if it is not known."""
     with zipfile.ZipFile(path) as wheel:
         names = wheel.namelist()
         (about,) = (name for name in names if name.endswith(".dist-info/METADATA"))
@@ -31,6 +37,9 @@ def of_wheel(path: Path) -> list[str]:
     found = [f"{each} is missing" for each in (*NEEDED, license_file) if each not in names]
     found += [f"{each} does not belong there" for each in names if not each.startswith(inside) or "__pycache__" in each]
     found += [f"its page links to {each[2:-1]}" for each in _RELATIVE.findall(page)]
+    links = dict(each.split(", ", 1) for each in metadata.get_all("Project-URL", []))
+    if links != package_page.links(url, str(metadata["Version"])):
+        found.append(f"its links are {links}")
     if "pip install django-azpg" not in page:
         found.append("its page is not README")
     return [f"{path.name}: {each}" for each in found]
@@ -51,7 +60,7 @@ def digests(folder: Path) -> dict[str, str]:
 def main(folders: list[Path]) -> int:
     first = folders[0]
     (wheel,), (source,) = first.glob("*.whl"), first.glob("*.tar.gz")
-    problems = of_wheel(wheel) + of_source(source)
+    problems = of_wheel(wheel, os.environ.get(package_page.URL_VARIABLE, "").rstrip("/")) + of_source(source)
     problems += [f"{each} differs from {first}" for each in folders if digests(each) != digests(first)]
     print("\n".join(problems or [f"{wheel.name} and {source.name}: nothing is wrong"]))
     return bool(problems)

@@ -1,17 +1,29 @@
 """Make README and the links of the package's page on an index.
 
 An index shows README without the repository around it, so relative links lead nowhere there. They become absolute where
-AZPG_PROJECT_URL says where the repository is, and plain words where it does not.
+AZPG_PROJECT_URL says where the repository is, or the source package that is built from, and plain words where neither
+does.
 """
 
 from __future__ import annotations
 
+import os
 import re
+from email import message_from_string
+from pathlib import Path
 
 URL_VARIABLE = "AZPG_PROJECT_URL"
 _IMAGE = re.compile(r"^!\[[^\]]*\]\([^)]*\)\n\n?", re.MULTILINE)
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\((?![a-z]+:|#)([^)\s]+)\)")
 _CODE = re.compile(r"(^```.*?^```)", re.DOTALL | re.MULTILINE)
+
+
+def repository(root: Path) -> str:
+    """Return the URL of the repository, "" if it is not known. root: of a checkout, or of a source package."""
+    about = root / "PKG-INFO"
+    known = message_from_string(about.read_text("utf-8")).get_all("Project-URL", []) if about.exists() else []
+    named = dict(each.split(", ", 1) for each in known)
+    return (os.environ.get(URL_VARIABLE) or named.get("Source", "")).rstrip("/")
 
 
 def readme(text: str, url: str, version: str) -> str:
@@ -40,6 +52,7 @@ def links(url: str, version: str) -> dict[str, str]:
         return {}
     return {
         "Homepage": url,
+        "Source": url,
         "Documentation": f"{url}/blob/v{version}/docs/index.md",
         "Changelog": f"{url}/blob/v{version}/CHANGELOG.md",
         "Issues": f"{url}/issues",

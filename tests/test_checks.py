@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from django.core import checks
+from django.db import connections
+from django.test import override_settings
 
 from azpg_backend import trust
 from demo_project.localpg import Authority
@@ -58,6 +60,14 @@ def test_each_mistake_has_its_id(databases: Databases, changes: dict[str, Any], 
     assert "default" in message.msg
     assert message.hint
     assert f"### `{identifier}`" in (Path(__file__).parent.parent / "docs" / "codes.md").read_text("utf-8")
+
+
+def test_asgi_is_seen_after_the_alias_has_connected(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its plan is kept by then, and no setting of the alias has changed."""
+    assert ids(databases, {**AZURE, "CONN_MAX_AGE": 60}) == ["azpg.W006"]
+    assert [each.id for each in connections["default"].plan().problems] == ["azpg.W006"]
+    with override_settings(ASGI_APPLICATION="site.asgi.application"):
+        assert [each.id for each in checks.run_checks(tags=["azpg"])] == ["azpg.W019"]
 
 
 def test_the_ca_file_is_looked_into(databases: Databases, tmp_path: Path) -> None:

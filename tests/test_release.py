@@ -6,6 +6,7 @@ import re
 import runpy
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.support.examples import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PAGE = runpy.run_path(str(ROOT / "scripts" / "package_page.py"))
+CHECK = runpy.run_path(str(ROOT / "scripts" / "check_package.py"))
 NOTES = runpy.run_path(str(ROOT / "scripts" / "release_notes.py"))
 CHANGELOG = "# Changelog\n\n## 2.0.0 (2027-01-31)\n\n- One.\n\n## 1.0.0 (2026-11-25, not released yet)\n\n- Two.\n"
 README = (
@@ -37,6 +39,7 @@ def test_the_page_where_the_repository_is_known() -> None:
     )
     assert set(PAGE["links"]("https://example.org/a/b", "1.2.3")) == {
         "Homepage",
+        "Source",
         "Documentation",
         "Changelog",
         "Issues",
@@ -49,10 +52,44 @@ def test_the_page_where_it_is_not() -> None:
     assert PAGE["links"]("", "1.2.3") == {}
 
 
+@pytest.mark.parametrize(
+    ("given", "packed", "found"),
+    [
+        ("", "", ""),
+        ("https://example.org/a/b/", "", "https://example.org/a/b"),
+        ("", "https://example.org/c", "https://example.org/c"),
+        ("https://example.org/a/b", "https://example.org/c", "https://example.org/a/b"),
+    ],
+)
+def test_where_the_repository_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, packed: str, found: str
+) -> None:
+    """A source package remembers it for those who build from that, without the variable."""
+    monkeypatch.setenv(PAGE["URL_VARIABLE"], given)
+    if packed:
+        links = "".join(f"Project-URL: {name}, {at}\n" for name, at in PAGE["links"](packed, "1.2.3").items())
+        (tmp_path / "PKG-INFO").write_text(f"Metadata-Version: 2.4\n{links}\nA page: of text\n")
+    assert PAGE["repository"](tmp_path) == found
+
+
 def test_readme_has_no_link_that_stays_relative() -> None:
     page = PAGE["readme"]((ROOT / "README.md").read_text("utf-8"), "https://example.org/a/b", "1.2.3")
     assert page.count("https://example.org/a/b/blob/v1.2.3/docs/") > 20
     assert re.findall(r"\]\((?!https:)[^)]*\)", page) == []
+
+
+@pytest.mark.parametrize("url", ["", "https://example.org/a/b"])
+def test_a_wheel_has_the_links_of_the_repository_that_it_was_built_for(tmp_path: Path, url: str) -> None:
+    info = "django_azpg-1.2.3.dist-info"
+    links = "".join(f"Project-URL: {name}, {at}\n" for name, at in PAGE["links"](url, "1.2.3").items())
+    path = tmp_path / "django_azpg-1.2.3-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr(f"{info}/METADATA", f"Name: django-azpg\nVersion: 1.2.3\n{links}\npip install django-azpg\n")
+        for each in (*CHECK["NEEDED"], f"{info}/licenses/LICENSE"):
+            wheel.writestr(each, "")
+    assert CHECK["of_wheel"](path, url) == []
+    (found,) = CHECK["of_wheel"](path, "https://example.org/another")
+    assert "its links are" in found
 
 
 def test_notes() -> None:

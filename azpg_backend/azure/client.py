@@ -69,6 +69,15 @@ class Patience(policies.RetryPolicy):  # type: ignore[misc]
         return bool(super().is_retry(settings, response)) and wait < self._left()
 
 
+class Whole(policies.SansIOHTTPPolicy[Any, Any]):  # type: ignore[misc]
+    """Refuses an answer that is neither a resource nor a list: the client takes a list without a value for empty."""
+
+    def on_response(self, request: Any, response: Any) -> None:
+        body = response.context.get(policies.ContentDecodePolicy.CONTEXT_NAME)
+        if response.http_response.status_code == 200 and isinstance(body, dict) and not body.keys() & {"id", "value"}:
+            raise ValueError("the answer is neither a resource nor a list")
+
+
 class _Held:
     """The credential of one token: it is asked for once, before anything else."""
 
@@ -97,6 +106,7 @@ class Azure:
         chain = [
             policies.UserAgentPolicy(sdk_moniker="django-azpg"),
             policies.ProxyPolicy(),
+            Whole(),
             policies.ContentDecodePolicy(),
             Patience(self._left),
             policies.BearerTokenCredentialPolicy(self._held, self._place.scope),

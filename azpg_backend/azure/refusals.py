@@ -73,10 +73,12 @@ def of(error: Exception, doing: str, action: str, secrets: list[str]) -> Problem
         return _warning("azure.timeout", f"there was no time left for Azure to answer ({doing})", "Raise --timeout.")
     status = getattr(error, "status_code", None)
     said = redact.printable(redact.without(_words(error), secrets), _LONGEST)
-    if status in {401, 403}:
+    # A proxy between here and there has its own 403, in another form.
+    azures_own = _detail(error) != (None, None)
+    if azures_own and status in {401, 403}:
         hint = f"Grant the identity the role Reader on the server, or a role with {action}."
         return _warning("azure.forbidden", f"the identity may not read {doing}: {said}", hint)
-    if status == 404:
+    if azures_own and status == 404:
         hint = "Check OPTIONS['azpg']['resource_id'], and that the server was not deleted or moved."
         return _warning("azure.not_found", f"Azure knows nothing under this id ({doing}): {said}", hint)
     if status == 429:
@@ -88,9 +90,14 @@ def of(error: Exception, doing: str, action: str, secrets: list[str]) -> Problem
     return _warning("azure.unreachable", f"Azure gave no usable answer ({doing}): {said}", hint)
 
 
-def _words(error: Exception) -> str:
+def _detail(error: Exception) -> tuple[Any, Any]:
+    """Return code and message in the form that every Azure API gives its errors; None where there is none."""
     detail: Any = getattr(error, "error", None)
-    code, message = getattr(detail, "code", None), getattr(detail, "message", None)
+    return getattr(detail, "code", None) or None, getattr(detail, "message", None) or None
+
+
+def _words(error: Exception) -> str:
+    code, message = _detail(error)
     if code or message:
         return f"{code}: {message}"
     return str(getattr(error, "message", None) or error) or type(error).__name__

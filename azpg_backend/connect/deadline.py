@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from azpg_backend.plan.decision import Plan
+from azpg_backend.plan.libpq import connect_timeout_of
 
 # libpq takes whole seconds, and before release 17 at least two.
 _SHORTEST_CONNECT_TIMEOUT = 2
@@ -34,24 +34,9 @@ class Deadline:
 
         hosts: how many servers libpq may try one after the other, each with its own connect_timeout.
         """
-        own = seconds_of(params)
-        if math.isinf(self.end) or not own:
+        own = connect_timeout_of(params)
+        left, hosts = self.left(), hosts or 1
+        if left >= own * hosts:
             return {}
-        each = max(_SHORTEST_CONNECT_TIMEOUT, math.ceil(self.left() / max(1, hosts)))
+        each = max(_SHORTEST_CONNECT_TIMEOUT, math.ceil(left / hosts))
         return {"connect_timeout": each} if each < own else {}
-
-
-def seconds_of(params: Mapping[str, Any]) -> int:
-    """Return connect_timeout in seconds; 0 stands for "for ever", as in libpq."""
-    try:
-        return max(0, int(params.get("connect_timeout", 0)))
-    except (TypeError, ValueError):
-        return 0
-
-
-def of(plan: Plan, clock: Callable[[], float] = time.monotonic) -> Deadline:
-    """Return the deadline of a connect that begins now: every host's connect_timeout, then the time for retries."""
-    seconds = seconds_of(plan.params)
-    if not seconds:
-        return Deadline(math.inf, clock)
-    return Deadline(seconds * max(1, len(plan.endpoints)) + plan.options.connect_retry_seconds, clock)

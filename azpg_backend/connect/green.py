@@ -12,9 +12,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from azpg_backend.connect import deadline
 from azpg_backend.errors import causes
 from azpg_backend.plan.hosts import Endpoint
+from azpg_backend.plan.libpq import connect_timeout_of
 
 Params = Mapping[str, Any]
 # What the plan's list of servers becomes one of.
@@ -29,8 +29,7 @@ def connected(driver: Any, call: Callable[..., Any], params: Params, endpoints: 
     Raises what the driver raises, and its OperationalError for a server that stays silent.
     """
     gevent = sys.modules.get("gevent")
-    seconds = deadline.seconds_of(params)
-    if gevent is None or not seconds or not _waits_by_callback(driver):
+    if gevent is None or not _waits_by_callback(driver) or not (seconds := connect_timeout_of(params)):
         return call(**params)
     failed: list[str] = []
     for each, shown in _one_by_one(params, endpoints, failed):

@@ -17,6 +17,8 @@ ANSWER_WITHIN = 2.0
 # libpq's PQTRANS_IDLE, in both drivers.
 _IDLE = 0
 
+# As plain numbers: the enumerations of socket cost a connect more than the call that they are for.
+_FAMILY, _KIND, _LEVEL = int(socket.AF_INET), int(socket.SOCK_STREAM), int(socket.IPPROTO_TCP)
 # Linux 6.15 and newer: the longest pause between two retransmissions (linux/tcp.h). Without it the pauses double, and
 # the one after second 13 ends beyond tcp_user_timeout.
 _TCP_RTO_MAX_MS = 44
@@ -94,11 +96,12 @@ def retransmit_evenly(connection: Any) -> None:
     """
     if sys.platform != "linux":
         return
-    # A driver raises an error of its own if the connection has ended meanwhile; the first query will tell.
-    with contextlib.suppress(Exception):
+    try:
         # The same descriptor for a moment, not a copy of it. libpq's never blocks, and so stays as it is.
-        end = socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=connection.fileno())
+        end = socket.SocketType(_FAMILY, _KIND, 0, connection.fileno())
         try:
-            end.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, _LONGEST_PAUSE_MS)
+            end.setsockopt(_LEVEL, _TCP_RTO_MAX_MS, _LONGEST_PAUSE_MS)
         finally:
             end.detach()
+    except Exception:  # noqa: BLE001, S110 (a driver's own, of a connection that has ended; the first query will tell)
+        pass

@@ -62,9 +62,12 @@ def _leave(wrapper: Any) -> None:
 _users = Kept(Users, in_child=_in_child)
 
 
-def watch(wrapper: DatabaseWrapper, *, pooled: bool) -> None:
+def watch(wrapper: Any, *, pooled: bool) -> None:
     """Note that a wrapper has a connection of this process, so that a forked child leaves it alone."""
     users = _users.get()
-    users.wrappers.add(wrapper)
+    # Asked at each connect.
+    if wrapper.known_to is not users:
+        users.wrappers.add(wrapper)
+        wrapper.known_to = users
     if pooled:
         users.pooled_aliases.add(wrapper.alias)

@@ -11,8 +11,6 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from django.conf import settings
-
 from azpg_backend.plan import libpq
 from azpg_backend.plan.decision import decide
 from azpg_backend.plan.plan import Plan
@@ -38,12 +36,7 @@ def plan_of(alias: str, settings_dict: Mapping[str, Any]) -> Plan:
     if known is not None and fingerprint == known[0]:
         return known[1]
     plan = decide(alias, settings_dict)
-    if (
-        fingerprint is not None
-        and not plan.errors
-        and not plan.params.get("service")
-        and not os.environ.get("PGSERVICE")
-    ):
+    if fingerprint is not None and not plan.errors and not plan.by_service:
         if len(plans) >= _MOST:
             plans.clear()
         plans[alias] = (fingerprint, plan)
@@ -51,8 +44,11 @@ def plan_of(alias: str, settings_dict: Mapping[str, Any]) -> Plan:
 
 
 def _fingerprint(settings_dict: Mapping[str, Any]) -> int | None:
-    """Return a hash of all that a plan is decided from, or None if it holds more than plain values."""
-    decided_from: Any = (settings_dict, _environment(), getattr(settings, "ASGI_APPLICATION", None))
+    """Return a hash of all that a plan is decided from, or None if it holds more than plain values.
+
+    Without the settings beside DATABASES: they stay as they are while a process connects.
+    """
+    decided_from: Any = (settings_dict, _environment())
     try:
         # Version 0 depends on types and values alone, and tells True from 1.
         return hash(marshal.dumps(decided_from, 0))

@@ -11,11 +11,12 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from azpg_backend.connect import deadline, green, health, roles, servers
+from azpg_backend.connect import green, health, roles, servers
 from azpg_backend.connect.backoff import Backoff
 from azpg_backend.connect.deadline import Deadline
 from azpg_backend.connect.failure import Failure
 from azpg_backend.connect.outage import LOOK_EVERY, Outage, Turn
+from azpg_backend.connect.servers import Group
 from azpg_backend.connect.ways import After, failure_of, learn, may_pass, ways
 from azpg_backend.errors.redact import Secret
 from azpg_backend.plan.decision import Plan
@@ -23,6 +24,7 @@ from azpg_backend.plan.decision import Plan
 logger = logging.getLogger("azpg_backend")
 
 Params = Mapping[str, Any]
+_NO_TOKEN = Secret()
 
 
 def _is_heard() -> bool:
@@ -37,7 +39,7 @@ def _reports() -> Any:
     return reports
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class Door:
     """How to get into the servers of one alias.
 
@@ -64,7 +66,7 @@ class Door:
         tried until connect_retry_seconds are over; no attempt starts after that.
         params: the driver's keyword arguments; with Microsoft Entra, user and password are replaced.
         """
-        limit = deadline.of(self.plan, self.clock)
+        limit = Deadline(self.plan.connect_seconds, self.clock)
         found, attempts = self._opened(params, limit)
         if isinstance(found, Failure) or _is_heard():
             _reports().ended(self.plan, found, attempts, self.clock() - limit.start)
@@ -73,21 +75,24 @@ class Door:
     def _opened(self, params: Params, limit: Deadline) -> tuple[Any, int]:
         """Return the same, with the number of attempts."""
         end = limit.start + self.plan.options.connect_retry_seconds
+        known = servers.group_of(self.plan)
         failure: Failure | None = None
         attempts = 0
         while True:
-            if self._turn() is Turn.GIVE_UP:
-                failure = failure or self._known_to_be_down()
+            if self._turn(known.outage) is Turn.GIVE_UP:
+                failure = failure or _known_to_be_down(self, known.outage)
                 if failure:
                     return failure, attempts
                 # The outage ended just now.
                 continue
-            pause = self.backoff.random(attempts)
-            found = self._attempt(params, limit, end, pause)
+            found = self._attempt(params, known, limit, end)
             attempts += 1
             if not isinstance(found, Failure):
                 return found, attempts
             failure = found
+            pause = self.backoff.random(attempts - 1)
+            if failure.server_asked and failure.is_outage:
+                self._share(failure, known.outage, end, pause)
             _reports().attempt_failed(self.plan, failure)
             left = end - self.clock()
             if not failure.transient or left <= 0 or self.stopped():
@@ -96,40 +101,35 @@ class Door:
             if not failure.is_outage:
                 self.sleep(min(pause, left))
 
-    @property
-    def _outage(self) -> Outage:
-        return servers.outage_of(self.plan)
-
-    def _turn(self) -> Turn:
+    def _turn(self, outage: Outage) -> Turn:
         patience = self.plan.options.connect_retry_seconds
         # With retrying turned off, whoever connects wants to know how things are now.
-        return self._outage.turn(patience, self.clock, self.stopped) if patience else Turn.CONNECT
+        return outage.turn(patience, self.clock, self.stopped) if patience else Turn.CONNECT
 
-    def _known_to_be_down(self) -> Failure | None:
-        explanation, seconds = self._outage.explanation, self._outage.seconds(self.clock())
-        return explanation and Failure.without_connecting(self.driver.OperationalError(), explanation, seconds)
+    def _share(self, failure: Failure, outage: Outage, end: float, pause: float) -> None:
+        """Tell the other threads of an attempt that found the server away."""
+        now = self.clock()
+        if outage.failed(failure.explanation, now, pause if now < end else LOOK_EVERY):
+            _reports().outage_began(self.plan, outage, failure)
 
-    def _attempt(self, params: Params, limit: Deadline, end: float, pause: float) -> Any:
-        """Try all ways once, and tell the other threads how it went."""
-        outage = self._outage
+    def _attempt(self, params: Params, known: Group, limit: Deadline, end: float) -> Any:
+        """Try all ways once, and tell the other threads if the server answered."""
         try:
             found = self._try_ways(params, limit)
-            if outage.doubted and not isinstance(found, Failure):
+            if known.outage.doubted and not isinstance(found, Failure):
                 found = self._proven(found, params, limit)
         except BaseException:
-            outage.abandoned()
+            known.outage.abandoned()
             raise
-        now = self.clock()
         if isinstance(found, Failure) and not found.server_asked:
-            outage.abandoned()
+            known.outage.abandoned()
             return found
         if isinstance(found, Failure) and found.is_outage:
-            if outage.failed(found.explanation, now, pause if now < end else LOOK_EVERY):
-                _reports().outage_began(self.plan, outage, found)
             return found
-        if (lasted := outage.over(now)) is not None:
+        now = self.clock()
+        if (lasted := known.outage.over(now)) is not None:
             _reports().outage_ended(self.plan, lasted)
-        if not isinstance(found, Failure) and now < end and roles.is_worth_waiting(self.plan, found, now):
+        if not isinstance(found, Failure) and now < end and roles.is_worth_waiting(self.plan, known.role, found, now):
             found.close()
             return Failure(self.driver.OperationalError(), roles.STILL_A_STANDBY)
         return found
@@ -151,22 +151,24 @@ class Door:
     def _try_ways(self, params: Params, limit: Deadline) -> Any:
         failure: Failure | None = None
         after = After.NOTHING
-        token = Secret()
+        token = _NO_TOKEN
         for way in ways(self.plan, self.clock()):
             if way.after is not after:
                 continue
             if way.fresh_token:
                 _reports().token_refused(self.plan)
-            login = _login(self, token if way.fresh_token else Secret(), limit)
+            login = _login(self, token if way.fresh_token else _NO_TOKEN, limit)
             if isinstance(login, Failure):
                 # What the server said about the first token is the reason to look into.
                 return failure or login
             token = login.get("password", token)
             started = self.clock()
-            shorter = limit.connect_timeout({**params, **way.params}, len(self.plan.endpoints))
-            found = self._call({**params, **way.params, **shorter, **login}, token)
+            asked = {**params, **way.params}
+            shorter = limit.connect_timeout(asked, len(self.plan.endpoints))
+            found = self._call({**asked, **shorter, **login}, token)
             if not isinstance(found, Failure):
-                learn(self.plan, way, found, self.clock() - started, self.clock())
+                if not way.settled:
+                    learn(self.plan, way, found, self.clock() - started, self.clock())
                 health.retransmit_evenly(found)
                 return found
             failure = found.worth_waiting() if may_pass(self.plan, found.text, found.explanation) else found
@@ -188,6 +190,11 @@ class Door:
         except BaseException as interruption:
             # Without the driver's frames, in which the password stands.
             raise interruption.with_traceback(None) from None
+
+
+def _known_to_be_down(door: Door, outage: Outage) -> Failure | None:
+    explanation, seconds = outage.explanation, outage.seconds(door.clock())
+    return explanation and Failure.without_connecting(door.driver.OperationalError(), explanation, seconds)
 
 
 def _login(door: Door, refused: Secret, limit: Deadline) -> dict[str, Any] | Failure:

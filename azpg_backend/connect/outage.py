@@ -63,6 +63,8 @@ class Outage:
         patience: seconds from the outage's beginning for which to wait.
         stopped: whether nobody needs the connection any more; asked again after wake().
         """
+        if self._since is None:
+            return Turn.CONNECT
         waited = False
         with self._changed:
             while True:

@@ -51,14 +51,13 @@ def in_recovery(plan: Plan, connection: Any) -> bool:
     return found
 
 
-def is_worth_waiting(plan: Plan, connection: Any, now: float) -> bool:
+def is_worth_waiting(plan: Plan, role: servers.Role, connection: Any, now: float) -> bool:
     """Whether a new connection of an alias that writes leads to a standby, while there was a primary a moment ago.
 
     An alias may also be meant for a replica without saying so: it never sees a primary, and never waits.
     """
     if not plan.writes or not plan.endpoints:
         return False
-    role = servers.role_of(plan)
     if not in_recovery(plan, connection):
         role.seen_as_primary()
         return False

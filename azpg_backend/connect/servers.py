@@ -89,6 +89,14 @@ class Role:
         return now - self._standby_since
 
 
+class Group:
+    """What is known of servers that are alternatives; libpq tries them all, so they are down together or not."""
+
+    def __init__(self) -> None:
+        self.outage = Outage()
+        self.role = Role()
+
+
 class _Bounded(Generic[T]):
     """A dict that makes what it lacks, and forgets what was not used for longest."""
 
@@ -99,12 +107,14 @@ class _Bounded(Generic[T]):
 
     def __getitem__(self, key: Hashable) -> T:
         with self._lock:
-            if key not in self._items:
-                self._items[key] = self._make()
+            found = self._items.get(key)
+            if found is None:
+                found = self._items[key] = self._make()
                 if len(self._items) > _MOST:
                     self._items.popitem(last=False)
-            self._items.move_to_end(key)
-            return self._items[key]
+            else:
+                self._items.move_to_end(key)
+            return found
 
     def __len__(self) -> int:
         return len(self._items)
@@ -113,8 +123,7 @@ class _Bounded(Generic[T]):
 class _Known:
     def __init__(self) -> None:
         self.servers: _Bounded[Server] = _Bounded(Server)
-        self.outages: _Bounded[Outage] = _Bounded(Outage)
-        self.roles: _Bounded[Role] = _Bounded(Role)
+        self.groups: _Bounded[Group] = _Bounded(Group)
 
 
 _known = Kept(_Known)
@@ -139,11 +148,16 @@ def endpoint_of(plan: Plan, connection: Any) -> Endpoint:
     return next(same, plan.endpoints[0])
 
 
+def group_of(plan: Plan) -> Group:
+    """Return what is known of a plan's servers, as far as the plan asks for the same kind of server."""
+    return _known.get().groups[plan.endpoints, plan.params.get("target_session_attrs")]
+
+
 def role_of(plan: Plan) -> Role:
-    """Return whether a plan's servers had a primary; they are alternatives, so that any of them may be it."""
-    return _known.get().roles[plan.endpoints]
+    """Return whether a plan's servers had a primary."""
+    return group_of(plan).role
 
 
 def outage_of(plan: Plan) -> Outage:
-    """Return what is known of an outage of a plan's servers; libpq tries them all, so they are down together or not."""
-    return _known.get().outages[plan.endpoints, plan.params.get("target_session_attrs")]
+    """Return what is known of an outage of a plan's servers."""
+    return group_of(plan).outage

@@ -49,15 +49,22 @@ class Way(NamedTuple):
     after: the failure that it is for.
     params: libpq keywords that it changes.
     fresh_token: whether the token must be newer than the one that was refused.
+    settled: whether its success teaches nothing about the server.
     """
 
     after: After
     params: Mapping[str, Any]
     fresh_token: bool = False
+    settled: bool = False
 
     @property
     def direct(self) -> bool:
         return self.params.get("sslnegotiation") == "direct"
+
+
+_USUAL = Way(After.NOTHING, {})
+_DIRECT_AS_BEFORE = Way(After.NOTHING, {"sslnegotiation": "direct"}, settled=True)
+_AFTER_NOT_DIRECT = Way(After.NOT_DIRECT, {})
 
 
 def ways(plan: Plan, now: float) -> list[Way]:
@@ -65,15 +72,15 @@ def ways(plan: Plan, now: float) -> list[Way]:
     # Else libpq takes the first of several that answers, for ever a standby if a switchover made it one.
     several = len(plan.endpoints) > 1
     prefers = several and plan.writes and plan.may_choose_role and libpq.version() >= _PRIMARY_SINCE
-    usual = {"target_session_attrs": "primary"} if prefers else {}
-    found = [Way(After.NOTHING, usual)]
+    usual = Way(After.NOTHING, {"target_session_attrs": "primary"}) if prefers else _USUAL
+    found = [usual]
     # Of several servers, libpq would pass over one that can't start directly for the next, which only waits.
     if plan.may_negotiate and not several:
         server = servers.of(plan.endpoints[0])
         if server.may_start_directly(now):
-            found = [Way(After.NOTHING, _direct(plan, server)), Way(After.NOT_DIRECT, {})]
+            found = [_DIRECT_AS_BEFORE if server.starts_directly else _first_direct(plan, server), _AFTER_NOT_DIRECT]
     if plan.options.auth == "entra":
-        found.append(Way(After.TOKEN_REFUSED, usual, fresh_token=True))
+        found.append(Way(After.TOKEN_REFUSED, usual.params, fresh_token=True))
     if prefers:
         # A replica without a word that it only reads; and who can't write now may still read.
         found.append(Way(After.NO_PRIMARY, {}))
@@ -123,10 +130,8 @@ def learn(plan: Plan, way: Way, connection: Any, seconds: float, now: float) -> 
         server.learn_release(new_enough, now)
 
 
-def _direct(plan: Plan, server: Server) -> dict[str, Any]:
-    """Return what starts TLS at once, with less patience if the server has yet to show that it answers that."""
-    if server.starts_directly:
-        return {"sslnegotiation": "direct"}
+def _first_direct(plan: Plan, server: Server) -> Way:
+    """Return the way that starts TLS at once, with less patience: the server has yet to show that it answers that."""
     patience = max(_SHORTEST_PATIENCE, round(_PATIENCE * server.login_seconds))
     own = int(plan.params.get("connect_timeout") or patience)
-    return {"sslnegotiation": "direct", "connect_timeout": min(own, patience)}
+    return Way(After.NOTHING, {"sslnegotiation": "direct", "connect_timeout": min(own, patience)})

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from azpg_backend.connect import deadline
 from azpg_backend.errors.problem import Problem
 from azpg_backend.plan.decision import Plan
+from azpg_backend.plan.libpq import connect_timeout_of
 
 if TYPE_CHECKING:
     from azpg_backend.base import DatabaseWrapper
@@ -29,7 +29,7 @@ def copy_of(
     retry_seconds: connect_retry_seconds; with 0 it also connects where the server is known to be down.
     """
     options = dict(_options(wrapper))
-    own = deadline.seconds_of(plan.params)
+    own = connect_timeout_of(plan.params)
     options["connect_timeout"] = max(_SHORTEST, min(own or int(timeout), int(timeout)))
     azpg = options.get("azpg") or {}
     if isinstance(azpg, Mapping):
@@ -51,6 +51,13 @@ def _of_one(pool: Any, timeout: float) -> Any:
         # Half of the step's time: if the pool tells nothing, a connection without it may.
         options["timeout"] = min(own, timeout / 2)
     return {**options, "min_size": 1, "max_size": 1}
+
+
+def own_pool_timeout(wrapper: DatabaseWrapper, timeout: float) -> float | None:
+    """Return for how many seconds a request of the application waits for its pool; None if a step's half is shorter."""
+    pool = _options(wrapper).get("pool")
+    own = pool.get("timeout") if isinstance(pool, Mapping) else None
+    return float(own) if isinstance(own, (int, float)) and own < timeout / 2 else None
 
 
 def judge_pool(wrapper: DatabaseWrapper) -> None:

@@ -121,5 +121,8 @@ class Context:
             if self.query is None or self.query.ended(CLOSING / 2):
                 self.wrapper.close()
         finally:
-            if pool := self.wrapper._connection_pools.pop(self.wrapper.alias, None):
-                pool.close(timeout=CLOSING / 2)
+            self.leave_pool()
+
+    def leave_pool(self) -> None:
+        if pool := self.wrapper._connection_pools.pop(self.wrapper.alias, None):
+            pool.close(timeout=CLOSING / 2)

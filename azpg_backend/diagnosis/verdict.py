@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from azpg_backend.diagnosis import host_names
 from azpg_backend.diagnosis.handshake import Handshake, VerifyError
 from azpg_backend.errors.problem import Link, Problem, Severity
+from azpg_backend.plan import host_text
 from azpg_backend.trust import lifetime, manifest
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h.
@@ -73,14 +74,16 @@ def _problem(code: str, message: str, hint: str, certificate: x509.Certificate, 
 
 
 def _expired(error: VerifyError, handshake: Handshake) -> Problem:
-    message = f"{_who(error, handshake)} expired on {_date(error.certificate.not_valid_after_utc)}"
-    hint = _clock_hint("renew it, or for Azure wait for the rotation to finish")
+    ended = error.certificate.not_valid_after_utc
+    message = f"{_who(error, handshake)} expired on {_date(ended)}"
+    hint = _clock_hint(ended, "renew it, or for Azure wait for the rotation to finish")
     return _problem("certificate.expired", message, hint, error.certificate, error.depth)
 
 
 def _not_yet_valid(error: VerifyError, handshake: Handshake) -> Problem:
-    message = f"{_who(error, handshake)} is valid only from {_date(error.certificate.not_valid_before_utc)}"
-    hint = _clock_hint("wait until that day, or use the previous certificate until then")
+    begins = error.certificate.not_valid_before_utc
+    message = f"{_who(error, handshake)} is valid only from {_date(begins)}"
+    hint = _clock_hint(begins, "wait until then, or use the previous certificate")
     return _problem("certificate.not_yet_valid", message, hint, error.certificate, error.depth)
 
 
@@ -208,15 +211,28 @@ def untrusted_root(root: str, why: str, error: VerifyError) -> Problem:
 def wrong_name(certificate: x509.Certificate, host: str) -> Problem:
     carried = host_names.san_texts(certificate) or [host_names.common_name(certificate.subject)]
     shown = ", ".join(carried[:5]) + (f" and {len(carried) - 5} more" if len(carried) > 5 else "")
+    what = f"the certificate is for {shown or 'nobody'}, not for {host!r}"
+    readable = host_names.sans(certificate) is not None
+    if not readable:
+        what = "the names in the certificate (its subject alternative names) can't be read"
+    elif not host:
+        what = f"the certificate is for {shown}, and HOST is empty"
     if host.endswith("."):
         hint = "Write HOST without the dot at its end."
     elif ".privatelink." in host:
         hint = f"Use {host.replace('.privatelink.', '.')!r}: with a private endpoint it leads to the private address."
     else:
-        hint = f"Set HOST to {carried[0]!r} if that is your server; put the address to dial into OPTIONS['hostaddr']."
-    return _problem(
-        "certificate.host_mismatch", f"the certificate is for {shown}, not for {host!r}", hint, certificate, 0
-    )
+        hint = _name_to_write(carried if readable else ())
+    return _problem("certificate.host_mismatch", what, hint, certificate, 0)
+
+
+def _name_to_write(carried: Sequence[str]) -> str:
+    """Return what to do if HOST is none of the names that a certificate carries."""
+    if usable := next((each for each in carried if each and host_text.host(each) is None), ""):
+        return f"Set HOST to {usable!r} if that is your server; put the address to dial into OPTIONS['hostaddr']."
+    if pattern := next((each for each in carried if each.startswith("*.") and "*" not in each[1:]), ""):
+        return f"Set HOST to your server's name if it has one that fits {pattern!r}, or check HOST and PORT."
+    return "No HOST matches it: check HOST and PORT. If this is your own server, issue its certificate with its name."
 
 
 def expiring(handshake: Handshake, now: datetime.datetime) -> Problem | None:
@@ -256,13 +272,16 @@ def _strength(certificate: x509.Certificate) -> str:
     return f"{size} and a {digest.name.upper()} signature" if weak and digest else size
 
 
-def _clock_hint(then: str) -> str:
-    today = datetime.datetime.now(datetime.timezone.utc)
-    return f"If this machine's clock is right (it says {_date(today)}): {then}."
+def _clock_hint(moment: datetime.datetime, then: str) -> str:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return f"If this machine's clock is right (it says {_date(now, near=moment)}): {then}."
 
 
-def _date(moment: datetime.datetime) -> str:
-    return moment.strftime("%Y-%m-%d")
+def _date(moment: datetime.datetime, near: datetime.datetime | None = None) -> str:
+    """Return the day, and the time if the other moment (now, by default) is less than a day away."""
+    other = near or datetime.datetime.now(datetime.timezone.utc)
+    close = abs(moment - other) < datetime.timedelta(days=1)
+    return moment.strftime("%Y-%m-%d %H:%M UTC" if close else "%Y-%m-%d")
 
 
 _JUDGES: Mapping[int, Callable[[VerifyError, Handshake], Problem]] = {

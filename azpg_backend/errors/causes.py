@@ -140,6 +140,14 @@ CAUSES = (
     ),
     Cause(
         "login.tls_refused",
+        r"certificate's name contains embedded null|certificate contains IP address with invalid length"
+        r"|could not get server's host name from server certificate|certificate's name entry is missing",
+        "libpq can't read the name in the server's certificate, or there is none",
+        "Azure's certificates are never like this: check HOST and PORT. Issue your own server's anew, with its name as "
+        "a DNS name in the subject alternative names.",
+    ),
+    Cause(
+        "login.tls_refused",
         r"root certificate file .* does not exist|could not read root certificate file",
         "libpq can't load the CA file that sslrootcert names",
         "Remove sslrootcert to use the roots in this package, or let manage.py azpg_check write the file.",
@@ -268,7 +276,8 @@ CAUSES = (
         "login.permission_denied",
         r'no such user|role ".*" does not exist',
         "PgBouncer or the server knows no role of this name",
-        "Check USER. With a PgBouncer of your own the role must also be in auth_file, or auth_query must find it.",
+        "Check USER, and whether OPTIONS['options'] (or PGOPTIONS) sets a role. With a PgBouncer of your own the role "
+        "must also be in auth_file, or auth_query must find it.",
     ),
     Cause(
         "login.too_many_connections",
@@ -348,6 +357,20 @@ CAUSES = (
     ),
     Cause(
         "login.failed",
+        r"syntax error in service file|nested service specifications|too long in service file",
+        "libpq can't read the service file at the place that it names",
+        "Write one keyword of libpq a line, in lower case and as keyword=value without blanks, quotes or comments; or "
+        "remove the service and write HOST, PORT, NAME and USER.",
+    ),
+    Cause(
+        "login.failed",
+        r"protocol version .*min_protocol_version|invalid m(?:in|ax)_protocol_version value",
+        "min_protocol_version or max_protocol_version (or PGMINPROTOCOLVERSION, PGMAXPROTOCOLVERSION) asks for a "
+        "version of PostgreSQL's protocol that libpq or the server does not have",
+        "Remove it from OPTIONS, the service file or the environment.",
+    ),
+    Cause(
+        "login.failed",
         r"GSSAPI continuation error|GSSAPI authentication not supported|SSPI",
         "the server asks for a Kerberos login, which Azure does not have",
         "Check HOST and PORT: this is not Azure's server. On your own server set scram-sha-256 in pg_hba.conf.",
@@ -355,9 +378,13 @@ CAUSES = (
     Cause(
         "login.failed",
         r"unrecognized configuration parameter|invalid value for parameter|invalid command-line argument for server"
-        r'|(?:-c |--)\S+ requires a value|parameter ".*" cannot be (?:changed|set)|permission denied to set parameter',
-        "OPTIONS['options'] (or PGOPTIONS) holds something that the server does not take from this role",
-        'Correct or remove it. Write "-c name=value" for each parameter, and a blank in a value as "\\\\ ".',
+        r'|(?:-c |--)\S+ requires a value|parameter ".*" cannot be (?:changed|set)|permission denied to set '
+        r"(?:parameter|role|session authorization)|requires a Boolean value|is outside the valid range for parameter"
+        r"|invalid configuration parameter name|does not support leap seconds|appears to use leap seconds",
+        "OPTIONS['options'] (or PGOPTIONS, PGTZ, PGDATESTYLE or PGGEQO in the environment) holds something that the "
+        "server does not take from this role",
+        'Correct or remove it. In options, write "-c name=value" for each parameter, and a blank in a value '
+        'as "\\\\ ".',
     ),
     Cause(
         "login.failed",
@@ -380,6 +407,13 @@ CAUSES = (
         "promotion that passes",
         "If it stays so, use the virtual endpoint for it (.writer or .reader), or prefer-standby for a reader.",
         transient=True,
+    ),
+    Cause(
+        "login.failed",
+        r"due to (?:idle-session|idle-in-transaction|transaction|statement|lock) timeout",
+        "the server ended the connection or the statement, because of a time-out that this session has",
+        "Raise the parameter that its words name (idle_session_timeout, statement_timeout, ...) where it is set: in "
+        "OPTIONS['options'], with ALTER ROLE or ALTER DATABASE, or among the server parameters.",
     ),
     Cause(
         "login.failed",

@@ -13,6 +13,7 @@ SECRET_KEYWORDS = frozenset({"password", "sslpassword", "scram_client_key", "scr
 SHORTEST = 4
 # The start of every JSON object in base64, hence of every JSON Web Token (RFC 7519): whole, cut off, or a part of it.
 _TOKEN = re.compile(r"\beyJ[\w-]{8,}(?:\.[\w-]*){0,2}", re.ASCII)
+_ORDINARY_BLANKS = re.compile(r"[ \t\n\v\f\r\x1c-\x1f\x85\u2028\u2029]+")
 # The words of libpq, PostgreSQL, PgBouncer and the drivers in a failed connect. A mask for one of them, as in
 # "******** authentication failed", would tell what the password is.
 _COMMON = """
@@ -56,9 +57,10 @@ def printable(text: str, limit: int = 500) -> str:
     """Return one line without control or invisible formatting characters, cut to so many characters.
 
     A server's message or a certificate's name could otherwise move a terminal's cursor, recolour it, or turn the
-    direction of the text (Unicode categories Cc, Cf, Co, Cs, Zl and Zp are written as escapes).
+    direction of the text (Unicode categories Cc, Cf, Co, Cs, Zl and Zp are written as escapes). Blanks that only look
+    like one, such as a no-break space, are escapes too: what is wrong with a name may be just that.
     """
-    line = " ".join(text.split())
+    line = " ".join(text.split()) if text.isascii() else " ".join(filter(None, _ORDINARY_BLANKS.split(text)))
     # What Python calls printable has none of them, which it can tell of a whole line at once.
     if not line.isprintable():
         line = "".join(each if _is_plain(each) else each.encode("unicode_escape").decode("ascii") for each in line)
@@ -66,7 +68,7 @@ def printable(text: str, limit: int = 500) -> str:
 
 
 def _is_plain(character: str) -> bool:
-    return unicodedata.category(character) not in {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"}
+    return character == " " or unicodedata.category(character) not in {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp", "Zs"}
 
 
 def without(text: str, secrets: Iterable[str]) -> str:

@@ -26,13 +26,23 @@ def invalid(where: Place | str, problem: str, hint: str) -> Problem:
     return _problem("azpg.E002", where, f"{where} {problem}.", hint)
 
 
-def missing_host(where: Place | str) -> Problem:
-    """Return an error for whoever connects. ``manage.py check`` only warns, because an image is built without one."""
+def missing_host(where: Place | str, service: str = "") -> Problem:
+    """Return an error for whoever connects. ``manage.py check`` only warns, because an image is built without one.
+
+    service: the connection service that was to name the host and does not, as it may be shown.
+    """
+    also, instead = "", ""
+    if service:
+        also = f", and no service file that was found names a host for the connection service {service}"
+        instead = (
+            "; or let the service file (PGSERVICEFILE, else ~/.pg_service.conf) have a section of exactly this name "
+            "with a line host=..., and nothing before it that can't be seen"
+        )
     return _problem(
         "azpg.E003",
         where,
-        f"{where} is empty: there is no name to verify the server's certificate against.",
-        f"Set HOST to {FULL_NAME}.",
+        f"{where} is empty{also}: there is no name to verify the server's certificate against.",
+        f"Set HOST to {FULL_NAME}{instead}.",
         Severity.ERROR,
     )
 

@@ -129,6 +129,6 @@ def write(outputs: Iterable[Output], outcome: Outcome) -> list[str]:
             try:
                 writing.write_over(each.path, data)
             except (OSError, writing.CaFileError) as error:
-                reason = getattr(error, "strerror", None) or error
+                reason = getattr(error, "strerror", None) or getattr(error, "message", None) or error
                 failed.append(f"--output: {each.path} can't be written ({reason}); nothing of it was changed.")
     return failed

@@ -71,6 +71,7 @@ class _Decision:
         self.problems: list[Problem] = []
         self.refused: set[str] = set()
         self.service = ""
+        self.named_by_service = False
 
     def plan(self) -> Plan:
         options = self._own_options()
@@ -109,6 +110,8 @@ class _Decision:
             may_choose_role=not self.service and "target_session_attrs" not in effective,
             writes=purpose.writes(self.alias, self.given, endpoints, effective),
             withheld=written.withheld(self.user_options),
+            by_service=bool(self.service),
+            named_by_service=self.named_by_service,
         )
 
     def _add(self, kept: dict[str, Setting], problems: list[Problem]) -> dict[str, Setting]:
@@ -139,6 +142,7 @@ class _Decision:
         environment = sources.environment(self.alias, self.environ, overruled)
         self.service = self._service(asked, own, environment)
         service = sources.service(self.alias, self.service, self.environ)
+        self.named_by_service = "fallback_application_name" in service
         overruled |= {"service"}
         inherited = self._judge(
             {key: each for key, each in merged(environment, service).items() if key not in overruled}
@@ -167,8 +171,8 @@ class _Decision:
         place = Place(self.alias, "azpg.plaintext_on_loopback")
         if self.service:
             what = (
-                f"is True, but the connection service {self.service!r} (OPTIONS['service'] or PGSERVICE) may "
-                "send the connection elsewhere"
+                f"is True, but the connection service {texts.shown(self.service)} (OPTIONS['service'] or PGSERVICE) "
+                "may send the connection elsewhere"
             )
             self.problems.append(find.invalid(place, what, "Remove one of the two."))
         for each in endpoints:
@@ -189,9 +193,9 @@ class _Decision:
 
     def _judge_endpoints(self, known: Settings, endpoints: tuple[Endpoint, ...], options: Options) -> None:
         host = known.get("host") or Setting("host", "", Place(self.alias, "HOST"))
-        self.problems += tls.endpoint_problems(
-            endpoints, host, own_roots="sslrootcert" in known, local=options.plaintext_on_loopback
-        )
+        service = texts.shown(self.service) if self.service else ""
+        own_roots, local = "sslrootcert" in known, options.plaintext_on_loopback
+        self.problems += tls.endpoint_problems(endpoints, host, own_roots, local, service)
 
     def _defaults(self, plaintext: bool, entra_login: bool, own: Settings, inherited: Settings) -> dict[str, Any]:
         values = defaults.chosen(plaintext, own, inherited, self.knows)

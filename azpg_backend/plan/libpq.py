@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 # Environment variables of the keywords that matter here, from libpq's documentation ("Environment Variables").
 ENVIRONMENT = {
@@ -158,6 +159,14 @@ def psql_version(executable: str) -> int:
 
 def psql_knows(keyword: str, major: int) -> bool:
     return NEWER.get(keyword, 0) <= major
+
+
+def connect_timeout_of(params: Mapping[str, Any]) -> int:
+    """Return connect_timeout in seconds; 0 stands for "for ever", as in libpq."""
+    try:
+        return max(0, int(params.get("connect_timeout", 0)))
+    except (TypeError, ValueError):
+        return 0
 
 
 def conninfo(params: Mapping[str, object]) -> str:

@@ -88,6 +88,14 @@ SHAPES: tuple[tuple[re.Pattern[str], str, str], ...] = (
     ),
     (
         re.compile(
+            r"b(['\"]).*\1\Z|[(\[]b?(['\"]).*\2,?[)\]]\Z|<[\w.]+ (object at 0x\w+|\[.*\])>\Z|[\w.]*Secret\w*\(.*\)\Z",
+            re.DOTALL,
+        ),
+        "is how Python writes a value of another type (bytes, a list, an object), turned into text",
+        "Make text of the value in settings.py: .decode() for bytes, [0] for a list, .value for a Key Vault secret.",
+    ),
+    (
+        re.compile(
             r"[\[({]?(change[-_ ]?(me|it|this)[!.\d]*|tbd"
             r"|(your|my|the|insert|enter|put|replace|server|admin|db)[-_ ]?(\w+[-_ ])*"
             r"(password|passwd|secret)[-_ ]?(here)?|replace[-_ ]?me|to[-_ ]?do|placeholder|example|redacted)[\])}]?\Z",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -11,6 +13,7 @@ from django.db.utils import OperationalError
 
 from azpg_backend.errors.codes import CHECKS
 from azpg_backend.errors.problem import Problem, Severity
+from azpg_backend.plan import hosts, libpq
 from azpg_backend.plan.hosts import Endpoint
 from azpg_backend.plan.options import Options
 
@@ -36,6 +39,8 @@ class Plan:
     may_choose_role: the engine may choose which kind of server it asks for (target_session_attrs), likewise.
     writes: the alias is meant to write; False for a reader endpoint, a replica, and sessions that are read-only.
     withheld: keys of OPTIONS that are not for the driver, because another package or this one reads them.
+    by_service: libpq reads a connection service.
+    named_by_service: that service says what the server calls this process.
     """
 
     alias: str
@@ -49,15 +54,29 @@ class Plan:
     may_choose_role: bool = False
     writes: bool = True
     withheld: frozenset[str] = frozenset({"azpg"})
+    by_service: bool = False
+    named_by_service: bool = False
 
-    @property
+    @cached_property
     def errors(self) -> list[Problem]:
         return [each for each in self.problems if each.is_error]
 
+    @cached_property
+    def connect_seconds(self) -> float:
+        """Seconds after which a connect gives up: every host's connect_timeout, then the time for retries.
+
+        Infinite if the user told libpq to wait for ever.
+        """
+        seconds = libpq.connect_timeout_of(self.params)
+        return seconds * max(1, len(self.endpoints)) + self.options.connect_retry_seconds if seconds else math.inf
+
+    @cached_property
+    def pooled(self) -> bool:
+        """Whether one of the servers is Azure's PgBouncer."""
+        return any(each.port in hosts.PGBOUNCER_PORTS for each in self.endpoints)
+
     def raise_errors(self) -> None:
         """Raise ImproperlyConfigured with every error in it, if there are any."""
-        errors = self.errors
-        if not errors:
-            return
-        later = all(CHECKS[each.id].severity is not Severity.ERROR for each in errors)
-        raise (NotConfiguredYet if later else ImproperlyConfigured)("\n".join(map(str, errors)))
+        if self.errors:
+            later = all(CHECKS[each.id].severity is not Severity.ERROR for each in self.errors)
+            raise (NotConfiguredYet if later else ImproperlyConfigured)("\n".join(map(str, self.errors)))

@@ -223,6 +223,13 @@ TEST: Mapping[str, Rule] = {
 }
 
 WAIT = Rule(lambda value: _number(value) and value >= 0, "a number of seconds", "Write a number without quotes.")
+# psycopg_pool hands these to a lock, which takes no more than the system's clock can count.
+_LONGEST_WAIT = 1_000_000_000
+BOUNDED_WAIT = Rule(
+    lambda value: WAIT.fits(value) and value <= _LONGEST_WAIT,
+    f"a number of seconds up to {_LONGEST_WAIT}",
+    "Write a number without quotes, such as 30.",
+)
 
 
 def _size(least: int) -> Rule:
@@ -244,9 +251,9 @@ POOL: Mapping[str, Rule] = {
     "max_size": _or_none(_size(1)),
     "num_workers": _size(1),
     "max_waiting": _size(0),
-    "timeout": WAIT,
+    "timeout": BOUNDED_WAIT,
     "max_lifetime": WAIT,
-    "max_idle": WAIT,
+    "max_idle": BOUNDED_WAIT,
     "reconnect_timeout": WAIT,
     "name": _or_none(Rule(_name, "text", "Write text.")),
     "check": _CALLABLE,

@@ -40,7 +40,20 @@ def judged(own: Mapping[str, Setting], entra: bool) -> tuple[dict[str, Setting],
             del kept[keyword]
         elif problem.id == "azpg.W015":
             kept[keyword] = own[keyword]._replace(value="verify-full")
+    if (crossed := _crossed(kept)) is not None:
+        problems.append(crossed)
+        del kept["ssl_max_protocol_version"]
     return kept, problems
+
+
+def _crossed(kept: Mapping[str, Setting]) -> Problem | None:
+    """Return a problem if no version of TLS is left between the lower limit and the upper one."""
+    most = kept.get("ssl_max_protocol_version")
+    least = kept.get("ssl_min_protocol_version")
+    if most is None or least is None or not most.value or most.value.lower() >= least.value.lower():
+        return None
+    what = f"is {texts.shown(most.value)}, older than ssl_min_protocol_version, which is {texts.shown(least.value)}"
+    return find.invalid(most.where, what, "Remove one of the two: no version of TLS is both.")
 
 
 def judged_local(own: Mapping[str, Setting]) -> tuple[dict[str, Setting], list[Problem]]:
@@ -132,22 +145,25 @@ _JUDGES = {
 }
 
 
-def endpoint_problems(endpoints: tuple[Endpoint, ...], host: Setting, own_roots: bool, local: bool) -> list[Problem]:
+def endpoint_problems(
+    endpoints: tuple[Endpoint, ...], host: Setting, own_roots: bool, local: bool, service: str = ""
+) -> list[Problem]:
     """Judge whether each server's name can be verified.
 
     host: where the names come from.
     own_roots: sslrootcert is set, so the packaged roots don't matter.
     local: local servers are expected (plaintext_on_loopback), even if the user asks for TLS.
+    service: the connection service, which was to name the host, as it may be shown.
     """
     if len(endpoints) > 1 and any(not each.host for each in endpoints):
         return [find.missing_element(host.where)]
-    found = (_endpoint(each.host, host.where, own_roots) for each in endpoints if not (local and each.is_local))
-    return list(dict.fromkeys(filter(None, found)))
+    remote = [each.host for each in endpoints if not (local and each.is_local)]
+    found = [find.missing_host(host.where, service)] if "" in remote else []
+    found += filter(None, (_endpoint(name, host.where, own_roots) for name in remote if name))
+    return list(dict.fromkeys(found))
 
 
 def _endpoint(name: str, where: Any, own_roots: bool) -> Problem | None:
-    if not name:
-        return find.missing_host(where)
     if hosts.is_socket_directory(name):
         why = "a socket directory, over which libpq never uses TLS"
         hint = "Set HOST to the server's full name, or OPTIONS['azpg']['plaintext_on_loopback'] to True for a "

@@ -90,11 +90,13 @@ def _text_objection(keyword: str, text: str, rule: TextRule | None) -> Objection
         return objection
     if texts.holds_login(visible):
         return "holds a URL or a password, and is not shown for that reason", "Remove it: the password is PASSWORD."
-    unseen = next(filter(None, map(texts.invisible, items)), "")
-    if not unseen or keyword == "sslmode":
+    unseen = next(((number, found) for number, each in enumerate(items, 1) if (found := texts.invisible(each))), None)
+    if unseen is None or keyword == "sslmode":
         return None
+    number, found = unseen
+    what = f"there is {found}" if len(items) == 1 else f"element {number} of the list has {found}"
     hint = "Remove it; in settings.py, .strip() takes off what a file or an env file adds."
-    return f"is {texts.shown(text)}: there is {unseen}", hint
+    return f"is {texts.shown(text)}: {what}", hint
 
 
 def django_problems(alias: str, settings: Mapping[str, Any], options: Mapping[Any, Any]) -> list[Problem]:

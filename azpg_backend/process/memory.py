@@ -46,7 +46,9 @@ class Kept(Generic[T]):
         _all.append(self)
 
     def get(self) -> T:
-        leave_parent()
+        # Asked several times for each connect, so the call is spared.
+        if owner != os.getpid():
+            leave_parent()
         return self._value
 
     def _inherit(self) -> None:

@@ -25,7 +25,12 @@ _BY_DESCRIPTOR = os.name == "posix"
 
 
 class CaFileError(Exception):
-    """A CA file can't be written. The text says which, why, and what to do."""
+    """A CA file can't be written. message says which, and why; hint, what to do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(f"{message}. {hint}")
+        self.message = message
+        self.hint = hint
 
 
 def write_new(path: str, roots: Iterable[Root]) -> str:
@@ -59,7 +64,7 @@ def add_roots(path: str, roots: Iterable[Root]) -> list[Root]:
     with _explained(target):
         current = ca_file.read(str(target))
         if current.unusable is not None:
-            raise CaFileError(f"{current.unusable.message}. {current.unusable.hint}")
+            raise CaFileError(current.unusable.message, current.unusable.hint)
         missing = current.missing(roots)
         if missing:
             # From the bytes that were judged, not read again: another process may have added the same meanwhile.
@@ -101,8 +106,8 @@ def _make_folder(folder: Path) -> bool:
         return False
     if not folder.parent.exists():
         raise CaFileError(
-            f"{folder} does not exist, and neither does {folder.parent}: is the path right? If it is, make the folder "
-            "first."
+            f"{folder} does not exist, and neither does {folder.parent}",
+            "Correct the path, or make the folder first.",
         )
     try:
         folder.mkdir(_FOLDER_MODE)
@@ -207,7 +212,10 @@ class _Folder:
                 # Another process that adds roots has replaced it meanwhile; or somebody plays with links.
                 if stat.S_ISREG(self.status(target).st_mode):
                     return
-                raise CaFileError(f"{self._path / target} was replaced by something else while it was written.")
+                raise CaFileError(
+                    f"{self._path / target} was replaced by something else while it was written",
+                    "Look who else may write to this folder, and run the command again.",
+                )
 
 
 def _give_back(descriptor: int, like: os.stat_result | None) -> None:
@@ -220,8 +228,8 @@ def _give_back(descriptor: int, like: os.stat_result | None) -> None:
     except OSError as error:
         raise CaFileError(
             f"the file belongs to user {like.st_uid} and group {like.st_gid}, and would belong to {own.st_uid} and "
-            f"{own.st_gid} afterwards ({error.strerror}), so that the application might not be able to read it. Run "
-            "the command as the file's owner."
+            f"{own.st_gid} afterwards ({error.strerror}), so that the application might not be able to read it",
+            "Run the command as the file's owner.",
         ) from error
 
 
@@ -232,6 +240,7 @@ def _explained(target: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise CaFileError(
-            f"{target} can't be written ({reason}). Choose a path in a folder that this account may write to, or "
-            "remove sslrootcert: the roots in this package need no writing."
+            f"{target} can't be written ({reason})",
+            "Choose a path in a folder that this account may write to and that has space left, or remove sslrootcert: "
+            "the roots in this package need no writing.",
         ) from error

@@ -149,6 +149,8 @@ def test_a_host_elsewhere_is_not_its_to_know(arm: Arm, azure_step: Step, setting
         (Answer(200, "[]"), "azure.unreachable", "no usable answer"),
         (Answer(200, {}), "azure.unreachable", "no usable answer"),
         (Answer(302, "", {"Location": "https://example.com/"}), "azure.unreachable", "no usable answer"),
+        (Answer(403, "<html>blocked by policy</html>"), "azure.unreachable", "no usable answer"),
+        (Answer(404, "<html>no such page</html>"), "azure.unreachable", "no usable answer"),
     ],
 )
 def test_an_answer_that_tells_nothing_is_a_warning(
@@ -162,6 +164,16 @@ def test_an_answer_that_tells_nothing_is_a_warning(
     assert words in step.message
     assert {method for method, _ in arm.requests} == {"GET"}
     assert step.hint
+
+
+@pytest.mark.parametrize("body", [{}, {"properties": {}}, {"message": "sign in first"}])
+def test_a_list_without_a_value_is_no_empty_list(
+    arm: Arm, azure_step: Step, known: dict[str, Any], network: Any, body: Any
+) -> None:
+    arm.instead = lambda path: Answer(200, body) if path.endswith("firewallRules") else None
+    step = azure_step(known)
+    assert (step.status, step.code) == (Status.WARN, "azure.incomplete")
+    assert "neither a resource nor a list" in step.message
 
 
 def test_a_moment_of_throttling_is_waited_out(arm: Arm, azure_step: Step, known: dict[str, Any], network: Any) -> None:

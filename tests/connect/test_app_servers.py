@@ -47,7 +47,7 @@ def test_workers_that_were_forked_with_a_connection(
         assert "Traceback" not in site.log
 
 
-@pytest.mark.parametrize("name", ["uvicorn", "daphne"])
+@pytest.mark.parametrize("name", ["uvicorn", "daphne", "hypercorn"])
 @pytest.mark.parametrize("path", ["", "async"])
 def test_no_connection_is_lost_under_asgi(
     server: LocalPostgres, settings_for: SettingsFor, tmp_path: Path, name: str, path: str
@@ -60,7 +60,7 @@ def test_no_connection_is_lost_under_asgi(
 
 
 @needs_pool
-@pytest.mark.parametrize("name", ["uvicorn", "daphne"])
+@pytest.mark.parametrize("name", ["uvicorn", "daphne", "hypercorn"])
 def test_a_thousand_requests_under_asgi_need_no_more_connections_than_the_pool_has(
     server: LocalPostgres, settings_for: SettingsFor, tmp_path: Path, name: str
 ) -> None:

@@ -7,7 +7,6 @@ import os
 from typing import Any
 
 import pytest
-from django.test import override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,7 +94,6 @@ VARIABLES = ["PGHOSTADDR", "PGPORT", "PGSSLMAXPROTOCOLVERSION", "PGSSLNEGOTIATIO
 STEP = st.one_of(
     st.sampled_from(sorted(VALUES)).flatmap(lambda key: st.tuples(st.just(key), VALUES[key])),
     st.tuples(st.sampled_from(VARIABLES), st.sampled_from([None, "127.0.0.1", "5433", "TLSv1.2"])),
-    st.tuples(st.just("ASGI"), st.sampled_from([None, "site.asgi.application"])),
 )
 
 
@@ -103,16 +101,12 @@ STEP = st.one_of(
 def test_a_kept_plan_is_what_would_be_decided_now(steps: list[tuple[str, Any]]) -> None:
     memory.forget()
     settings = copy.deepcopy(BASE)
-    asgi = None
     with pytest.MonkeyPatch.context() as patch:
         for key, value in steps:
-            if key == "ASGI":
-                asgi = value
-            elif key in VALUES:
+            if key in VALUES:
                 settings[key] = value
             elif value is None:
                 patch.delenv(key, raising=False)
             else:
                 patch.setenv(key, value)
-            with override_settings(ASGI_APPLICATION=asgi):
-                assert kept.plan_of("default", settings) == decision.decide("default", settings, environ=os.environ)
+            assert kept.plan_of("default", settings) == decision.decide("default", settings, environ=os.environ)

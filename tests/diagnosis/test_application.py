@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
+from django.db.utils import OperationalError
 
 from azpg_backend.diagnosis import application
 from azpg_backend.diagnosis.ca_files import Roots
@@ -93,6 +94,19 @@ def test_a_pool_that_can_not_work(server: LocalPostgres, settings_for: SettingsF
     (step,) = (step for step in steps.values() if step.status is Status.FAIL)
     assert step.code in {"settings.invalid", "login.failed"}
     assert "report it" not in (step.hint or "")
+
+
+@needs_pool
+@pytest.mark.parametrize("seconds", [0, 0.0001])
+def test_a_pool_with_less_patience_than_a_login_takes(
+    server: LocalPostgres, settings_for: SettingsFor, check: Check, connect: Any, seconds: float
+) -> None:
+    settings = with_options(settings_for(server), pool={"timeout": seconds})
+    with pytest.raises(OperationalError, match="couldn't get a connection"):
+        connect(settings).ensure_connection()
+    step = check(settings, timeout=10)["login"]
+    assert (step.status, step.code) == (Status.FAIL, "login.failed")
+    assert f"OPTIONS['pool']['timeout'] is {seconds:g} s" in step.message
 
 
 @needs_pool

@@ -208,6 +208,18 @@ def test_a_missing_ca_file_that_can_not_be_written(
     steps = check(settings_for(server, {"sslrootcert": "/proc/azpg/ca.pem"}))
     assert codes(steps) == ["ca.file_missing"]
     assert "can't be written" in steps["ca"].message
+    assert "or remove sslrootcert" in (steps["ca"].hint or "")
+
+
+@pytest.mark.parametrize("path", ["/proc/azpg.pem", "/dev/null"])
+def test_a_file_for_others_that_can_not_be_written_is_not_blamed_on_the_setting(
+    server: LocalPostgres, settings_for: SettingsFor, check: Check, path: str
+) -> None:
+    step = check(settings_for(server), export=path)["ca"]
+    problem = next(each for each in step.problems if path in each.message)
+    assert problem.is_error
+    assert "Give --ca-file the path" in problem.hint
+    assert "sslrootcert" not in str(problem)
 
 
 def test_an_intermediate_pinned_as_root(

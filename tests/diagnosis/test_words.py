@@ -5,19 +5,23 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
-from azpg_backend.diagnosis import steps
+from azpg_backend.diagnosis import steps, verdict
 from azpg_backend.diagnosis.report import STEPS, Status
 from azpg_backend.diagnosis.steps import login, tcp
 from azpg_backend.errors import causes
 from azpg_backend.errors.codes import ALL_STEPS, STEP_CODES
 from demo_project.localpg import Chain, LocalPostgres, azure_chain
+from demo_project.localpg.certificates import common_name
 from tests.support import servers
+from tests.support.chains import Presented, named, of_names
 from tests.support.diagnosis import Check, Report, codes
 from tests.support.settings import HOST, SettingsFor
 
@@ -153,6 +157,45 @@ def test_one_bad_certificate_of_two_says_why_the_login_is_tried(at_port: Any, ch
 # CA files
 
 
+def _leaf(presented: Presented) -> x509.Certificate:
+    return x509.load_pem_x509_certificates(presented.sent.encode())[0]
+
+
+@pytest.mark.parametrize(
+    ("presented", "host", "message", "hint"),
+    [
+        (named("a.example.org"), HOST, "is for a.example.org, not", "Set HOST to 'a.example.org'"),
+        (named("*.*.azure.com", "*.example.org", "b.example.org"), HOST, "is for *.*", "Set HOST to 'b.example.org'"),
+        (named("*.example.org"), HOST, "is for *.example.org", "fits '*.example.org'"),
+        (named("*.*.azure.com"), HOST, "is for *.*", "No HOST matches it"),
+        (named(f"{HOST}."), HOST, "is for ", "No HOST matches it"),
+        (named(subject="my server"), HOST, "is for my server", "No HOST matches it"),
+        (named(subject=""), HOST, "is for nobody", "No HOST matches it"),
+        (named(HOST), "", "and HOST is empty", f"Set HOST to '{HOST}'"),
+        (of_names(common_name("x"), (2, b"m\xfcller")), HOST, "can't be read", "No HOST matches it"),
+    ],
+)
+def test_a_name_to_write_is_one_that_can_be_written(presented: Presented, host: str, message: str, hint: str) -> None:
+    problem = verdict.wrong_name(_leaf(presented), host)
+    assert message in problem.message
+    assert hint in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("days", "shape"),
+    [((1 / 24, 90), r"from \S+ \d\d:\d\d UTC"), ((-9, -1 / 24), r"on \S+ \d\d:\d\d UTC"), ((-90, -9), r"on [\d-]+$")],
+)
+def test_a_clock_that_is_off_by_an_hour_is_seen(
+    at_port: Any, check: Check, days: tuple[float, float], shape: str
+) -> None:
+    made = azure_chain(HOST, days=days)
+    with servers.listening(servers.TLSServer(made.server_pem, made.key_pem)) as port:
+        step = check(at_port(port))["certificate"]
+    problem = next(each for each in step.problems if each.code in {"certificate.expired", "certificate.not_yet_valid"})
+    assert re.search(shape, problem.message)
+    assert (" UTC)" in problem.hint) is (" UTC" in problem.message)
+
+
 def test_a_relative_path_is_never_written_to(
     server: LocalPostgres, settings_for: SettingsFor, check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,7 +217,7 @@ def test_no_folders_from_typing_errors(
     """B7"""
     steps = check(settings_for(server, {"sslrootcert": str(tmp_path / "no" / "such" / "ca.pem")}))
     assert steps["ca"].code == "ca.file_missing"
-    assert "is the path right" in steps["ca"].message
+    assert "Correct the path" in (steps["ca"].hint or "")
     assert os.listdir(tmp_path) == []
     steps = check(settings_for(server, {"sslrootcert": str(tmp_path / "one" / "ca.pem")}))
     assert "its folder" in steps["ca"].message

@@ -72,6 +72,24 @@ def test_one_server_that_may_recover_is_enough(text: str, transient: bool) -> No
         ("-c foo requires a value", "OPTIONS['options']"),
         ("--foo requires a value", "OPTIONS['options']"),
         ("invalid command-line argument for server process: b", "OPTIONS['options']"),
+        ('invalid value for parameter "TimeZone": "Mars/Phobos"', "PGTZ, PGDATESTYLE or PGGEQO"),
+        ('parameter "geqo" requires a Boolean value', "PGTZ, PGDATESTYLE or PGGEQO"),
+        ('1 kB is outside the valid range for parameter "work_mem" (64 kB .. 2147483647 kB)', "OPTIONS['options']"),
+        ('invalid configuration parameter name "a-b"', "OPTIONS['options']"),
+        ('permission denied to set role "boss"', "OPTIONS['options']"),
+        ("terminating connection due to idle-session timeout", "a time-out that this session has"),
+        ("canceling statement due to statement timeout", "a time-out that this session has"),
+        ('syntax error in service file "/etc/s.conf", line 8', "libpq can't read the service file"),
+        ('nested service specifications not supported in service file "/etc/s.conf", line 8', "the service file"),
+        ('line 8 too long in service file "/etc/s.conf"', "the service file"),
+        (
+            'server only supports protocol version 3.0, but "min_protocol_version" was set to 3.2',
+            "PGMINPROTOCOLVERSION",
+        ),
+        ('invalid min_protocol_version value: "9"', "PGMINPROTOCOLVERSION"),
+        ("SSL certificate's name contains embedded null", "libpq can't read the name"),
+        ("certificate contains IP address with invalid length 5", "libpq can't read the name"),
+        ("could not get server's host name from server certificate", "libpq can't read the name"),
         ('parameter "max_connections" cannot be changed without restarting the server', "OPTIONS['options']"),
         ('parameter "log_disconnections" cannot be set after connection start', "OPTIONS['options']"),
         ('permission denied to set parameter "log_statement"', "OPTIONS['options']"),
@@ -92,6 +110,12 @@ def test_what_each_refusal_means(text: str, part: str) -> None:
     problem = causes.of_login(f'connection to server at "h" (10.0.0.4), port 5432 failed: FATAL:  {text}')
     assert problem is not None
     assert part in problem.message
+
+
+def test_a_role_that_is_missing_may_be_one_that_options_sets() -> None:
+    problem = causes.of_login('FATAL:  role "boss" does not exist')
+    assert problem is not None
+    assert "OPTIONS['options'] (or PGOPTIONS) sets a role" in problem.hint
 
 
 def test_case_and_line_breaks_do_not_matter() -> None:
@@ -216,6 +240,8 @@ def test_words_of_every_failed_connect(secret: str, common: bool) -> None:
         ("\udc80", "\\udc80"),
         ("\u0378", "\\u0378"),
         ("a\u2028b", "a b"),
+        ("my\u00a0app", "my\\xa0app"),
+        ("\u3000a  b\u2009c", "\\u3000a b\\u2009c"),
         ("\U000e0001", "\\U000e0001"),
     ],
 )

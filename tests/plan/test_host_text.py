@@ -20,7 +20,7 @@ from tests.support.plans import HOST, ids, only, planned
         (f" {HOST}", ["a blank at its beginning"]),
         (f"{HOST}\u200b", ["U+200B (ZERO WIDTH SPACE)"]),
         (f"\ufeff{HOST}", ["a byte order mark"]),
-        (f"{HOST}, b{HOST}", ["a blank at its beginning"]),
+        (f"{HOST}, b{HOST}", ["element 2 of the list has a blank at its beginning"]),
         (f'"{HOST}"', ["has quotes in it", "Remove the quotes"]),
         (f"\u201c{HOST}\u201d", ["has quotes in it"]),
         (f"https://{HOST}", ["is a URL", "Write only the server's full name"]),

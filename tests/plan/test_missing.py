@@ -67,6 +67,22 @@ def test_a_host_from_elsewhere_counts(tmp_path: Any) -> None:
     assert elsewhere.user == "me"
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["", f"[Azure]\nhost={HOST}\n", f"\ufeff[azure]\nhost={HOST}\n", f"[azure \nhost={HOST}\n", "[azure]\nuser=me\n"],
+    ids=["empty", "other case", "byte order mark", "no bracket", "no host"],
+)
+def test_a_service_that_was_to_name_the_host_is_named(tmp_path: Any, content: str) -> None:
+    file = tmp_path / "services"
+    file.write_text(content, encoding="utf-8")
+    for options, environ in (({"service": "azure"}, {}), ({}, {"PGSERVICE": "azure"})):
+        (problem,) = planned(options, {"PGSERVICEFILE": str(file), **environ}, HOST="").problems
+        assert problem.id == "azpg.E003"
+        assert "the connection service 'azure'" in problem.message
+        assert "a section of exactly this name" in problem.hint
+    assert "service" not in only(planned(HOST=""))
+
+
 def test_an_empty_element_of_a_list_of_hosts() -> None:
     for host in (f"{HOST},,{HOST}", "localhost,"):
         plan = planned(HOST=host)

@@ -46,6 +46,16 @@ def test_another_sslmode_is_refused(mode: Any) -> None:
     assert ids(planned({"sslmode": mode})) == ["azpg.E002"]
 
 
+@pytest.mark.parametrize(("least", "most"), [("TLSv1.3", "TLSv1.2"), ("tlsv1.3", "TLSV1.2")])
+def test_limits_that_leave_no_version_of_tls_are_refused(least: str, most: str) -> None:
+    plan = planned({"ssl_min_protocol_version": least, "ssl_max_protocol_version": most})
+    assert ids(plan) == ["azpg.E002"]
+    assert f"is {most!r}, older than ssl_min_protocol_version, which is {least!r}" in only(plan)
+    assert "ssl_max_protocol_version" not in plan.params
+    for fits in ({"ssl_max_protocol_version": least}, {"ssl_max_protocol_version": ""}):
+        assert planned({"ssl_min_protocol_version": least, **fits}).problems == ()
+
+
 def test_entra_raises_too() -> None:
     plan = planned({"sslmode": "require", "azpg": {"auth": "entra"}}, PASSWORD="")
     assert ids(plan) == ["azpg.W015"]

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
-from tests.support.plans import ids, only, planned
+from tests.support.plans import ids, only, planned, planned_settings
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,12 @@ def test_django_s_own_keys(key: str, value: Any, part: str) -> None:
     assert ids(plan) == ["azpg.E002"]
     assert f"DATABASES['default'][{key!r}]" in only(plan)
     assert part in only(plan)
+
+
+@pytest.mark.parametrize("value", [None, "sslmode=require", ["x"], 5])
+def test_options_that_are_no_dict_fail_in_these_words_too(connect: Any, value: Any) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"\['OPTIONS'\] is .* not a dict"):
+        connect({**planned_settings(), "OPTIONS": value}).ensure_connection()
 
 
 @pytest.mark.parametrize(

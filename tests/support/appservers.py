@@ -50,6 +50,7 @@ COMMANDS = {
     " --bind {address}:{port} --worker-tmp-dir /dev/shm --no-control-socket tests.support.site:wsgi",
     "uvicorn": "uvicorn --host {address} --port {port} --lifespan off tests.support.site:asgi",
     "daphne": "daphne --bind {address} --port {port} tests.support.site:asgi",
+    "hypercorn": "hypercorn --bind {address}:{port} tests.support.site:asgi",
 }
 
 

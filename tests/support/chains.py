@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL.crypto import X509, PKey
 
@@ -304,6 +307,55 @@ def weak_signature() -> Presented:
         leaf.sign(PKey.from_cryptography_key(root.key), "sha1")
     return Presented(pem(leaf.to_cryptography()), key_pem(key), root.pem)
 
+
+# Names that are written oddly: whatever libpq makes of them, the check makes too. They are in no table of the docs.
+
+
+def of_names(subject: x509.Name, *entries: tuple[int, bytes], host: str = HOST) -> Presented:
+    """A leaf with this subject, whose alternative names are entries of tag (2: dNSName, 7: iPAddress) and content."""
+    root, key = Authority.root("Names Root"), new_key()
+    now = datetime.datetime.now(datetime.timezone.utc)
+    content = b"".join(bytes([0x80 | tag, len(each)]) + each for tag, each in entries)
+    extension = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, bytes([0x30, 0x81, len(content)]) + content)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(common_name("Names Root"))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=90))
+    )
+    leaf = (builder.add_extension(extension, critical=False) if entries else builder).sign(root.key, hashes.SHA256())
+    return Presented(pem(leaf), key_pem(key), root.pem, host)
+
+
+def wide(text: str, kind: str) -> x509.Name:
+    """Return a name whose CN is a BMPString or a UniversalString, as old authorities write it."""
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text, _type=getattr(_ASN1Type, kind))])
+
+
+GOOD = (2, HOST.encode())
+ODD_NAMES: dict[str, Callable[[], Presented]] = {
+    "a NUL in a name before the right one": lambda: of_names(common_name("x"), (2, b"a\0b"), GOOD),
+    "a NUL in a name after the right one": lambda: of_names(common_name("x"), GOOD, (2, b"a\0b")),
+    "the right name and a NUL": lambda: of_names(common_name("x"), (2, HOST.encode() + b"\0.example.org")),
+    "a name that is not UTF-8 before the right one": lambda: of_names(common_name("x"), (2, b"m\xfcller"), GOOD),
+    "an address of five bytes beside the right CN": lambda: of_names(common_name(HOST), (7, b"12345")),
+    "an address of five bytes before the right name": lambda: of_names(common_name("x"), (7, b"12345"), GOOD),
+    "an empty name beside the right CN": lambda: of_names(common_name(HOST), (2, b"")),
+    "a CN of two bytes a character": lambda: of_names(wide(HOST, "BMPString")),
+    "a CN of four bytes a character": lambda: of_names(wide(HOST, "UniversalString")),
+    "a CN of one byte a character": lambda: of_names(wide(HOST, "T61String")),
+    "nothing that is a name": lambda: of_names(common_name("")),
+    "a short address": lambda: of_names(common_name("x"), (7, bytes([127, 0, 0, 1])), host="127.1"),
+    "an address in hexadecimal": lambda: of_names(common_name("x"), (7, bytes([127, 0, 0, 1])), host="0x7f.0.0.1"),
+    "a short address, and another": lambda: of_names(common_name("x"), (7, bytes([127, 0, 0, 2])), host="127.1"),
+    "a short address as CN": lambda: of_names(common_name("127.1"), (7, bytes([127, 0, 0, 1])), host="127.1"),
+    "an address mapped to IPv6": lambda: of_names(
+        common_name("x"), (7, bytes(10) + b"\xff\xff\x7f\0\0\1"), host="127.0.0.1"
+    ),
+}
 
 # The file's own traps
 

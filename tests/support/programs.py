@@ -82,7 +82,12 @@ def pip(words: Sequence[str]) -> None:
     if verb == "uninstall":
         return _have(all(f'"{each}>=' in project for each in wanted), " or ".join(wanted))
     extras = project.partition("[project.optional-dependencies]")[2]
-    known = {"nox": [], "pre-commit": [], DISTRIBUTION: re.findall(r"^(\w+) = \[", extras.partition("\n[")[0], re.M)}
+    known = {
+        "nox": [],
+        "uv": [],
+        "pre-commit": [],
+        DISTRIBUTION: re.findall(r"^(\w+) = \[", extras.partition("\n[")[0], re.M),
+    }
     for each in map(Requirement, wanted):
         if verb != "install" or each.name not in known or each.extras - set(known[each.name]):
             sys.exit(f"pip {verb} {each}: not a package or an extra of this project")

@@ -378,7 +378,7 @@ def test_only_the_last_folder_is_made(tmp_path: Path) -> None:
         os.umask(before)
     if os.name == "posix":
         assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o755
-    with pytest.raises(CaFileError, match="is the path right"):
+    with pytest.raises(CaFileError, match="Correct the path, or make the folder first"):
         writing.write_new(str(tmp_path / "typo" / "more" / "ca.pem"), manifest.bundled())
     assert sorted(os.listdir(tmp_path)) == ["new"]
 

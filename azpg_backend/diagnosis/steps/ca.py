@@ -41,8 +41,9 @@ def run(context: Context) -> StepResult:
     wrote = len(notes) > 1
     if context.roots.export is not None:
         before = len(notes)
-        exported = _provide(context, context.roots.export, problems, notes)
-        problems += exported.problems(_cloud(context))
+        found: list[Problem] = []
+        exported = _provide(context, context.roots.export, found, notes)
+        problems += map(_of_export, [*found, *exported.problems(_cloud(context))])
         wrote = wrote or len(notes) > before
     notes.append(_compared(context, problems, wrote=wrote))
     problems += _unknown_clouds(context)
@@ -50,6 +51,16 @@ def run(context: Context) -> StepResult:
         # Then a missing file was left missing on purpose, and that is not what has to be mended.
         problems = [each for each in problems if each.code != "ca.file_missing"]
     return from_problems(problems, **detail) if problems else passed("ca", "; ".join(notes), **detail)
+
+
+def _of_export(problem: Problem) -> Problem:
+    """Let the hint be about --ca-file, if it is about the setting: what was to be written has nothing to do with it."""
+    if "sslrootcert" not in problem.hint:
+        return problem
+    hint = (
+        "Give --ca-file the path of a new file, or of a PEM file of roots, in a folder that this account may write to."
+    )
+    return dataclasses.replace(problem, hint=hint)
 
 
 def _provide(
@@ -61,8 +72,8 @@ def _provide(
         file = ca_file.read(path)
         if file.unusable is not None:
             # Why it could not be written says more than that it is not there.
-            return dataclasses.replace(file, unusable=Problem(file.unusable.code, str(error)))
-        problems.append(Problem("ca.root_missing", str(error)))
+            return dataclasses.replace(file, unusable=Problem(file.unusable.code, error.message, error.hint))
+        problems.append(Problem("ca.root_missing", error.message, error.hint))
         return file
     if not may_write and file.unusable is not None and file.unusable.code == "ca.file_missing":
         hint = (

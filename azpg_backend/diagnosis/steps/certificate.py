@@ -102,7 +102,7 @@ def libpq_accepts(context: Context, endpoint: Endpoint) -> bool:
         return (
             cause is not None
             and cause.code in {"login.wrong_password", "login.no_hba_entry"}
-            or ("authentication method requirement" in str(error))
+            or any(words in str(error) for words in ("authentication method requirement", "FATAL:"))
         )
     except UnicodeDecodeError:
         return False

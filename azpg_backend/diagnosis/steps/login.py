@@ -19,7 +19,7 @@ from azpg_backend.errors import explain, redact
 from azpg_backend.errors.explain import Explanation
 from azpg_backend.errors.problem import Problem
 from azpg_backend.errors.redact import printable
-from azpg_backend.plan import hosts, passwords
+from azpg_backend.plan import passwords
 
 # What psycopg 3 puts before libpq's words.
 _PSYCOPG = "connection failed: "
@@ -83,12 +83,25 @@ def _connect(context: Context, deadline: Deadline) -> Exception | None:
         if context.wrapper.pool is None or not _tells_nothing(error):
             return error
         waited = time.monotonic() - started
+        own = application.own_pool_timeout(context.application, context.timeout)
         # The pool says only that there was no connection: a connection without it tells why.
+        context.leave_pool()
         context.wrapper = application.copy_of(context.application, context.plan, context.timeout, pooled=False)
         Task(context.wrapper.ensure_connection, "azpg-check-connect").result(deadline.left() + 1)
-        if time.monotonic() - started - waited < waited / 2:
+        took = time.monotonic() - started - waited
+        if own is not None and own < 2 * took:
+            context.pool_problem = _hasty_pool(own, took)
+        elif took < waited / 2:
             context.pool_problem = _useless_pool(waited)
     return None
+
+
+def _hasty_pool(own: float, took: float) -> Problem:
+    message = (
+        f"OPTIONS['pool']['timeout'] is {own:g} s, but one login takes {took:.3f} s: a request that has to wait for a "
+        "connection, as the first ones of each process do, fails"
+    )
+    return Problem("login.failed", message, "Remove 'timeout' (30 s is psycopg_pool's default), or raise it.")
 
 
 def _useless_pool(waited: float) -> Problem:
@@ -154,8 +167,7 @@ def _in_words(token: dict[str, object]) -> str:
 
 
 def _too_long_for_pgbouncer(context: Context, token: Token) -> bool:
-    pooled = any(each.port in hosts.PGBOUNCER_PORTS for each in context.plan.endpoints)
-    return pooled and len(token.text) > _PGBOUNCER_PASSWORD
+    return context.plan.pooled and len(token.text) > _PGBOUNCER_PASSWORD
 
 
 def _once(words: str) -> str:

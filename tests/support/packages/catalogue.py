@@ -19,13 +19,13 @@ NO_TESTS = "its source package has no tests"
 class Suite:
     """The tests in a package's source distribution.
 
-    settings: its own settings module, of which DATABASES gets the server under test. databases: aliases that it lacks.
-    folder: where they run. path: folders for PYTHONPATH; both below the source. engine: a replacement for the engine
-    under test. overrides: settings to replace; "{engine}" in them is the engine under test. before: a command of
-    Django's that is run first. arguments: for its runner. requirements: what it needs beside the package. superuser:
-    whether its role has to be one. programs: whether it runs psql, which then finds the server. part: what its
-    arguments choose, if not all of them. variables: of its environment. In engine and overrides, "{named}" is the
-    engine under test by a name with "postgresql" in it.
+    settings: its own settings module, of which DATABASES gets the server under test. databases: names by aliases, of
+    which it lacks some. folder: where they run. path: folders for PYTHONPATH; both below the source. engine: a
+    replacement for the engine under test. overrides: settings to replace; "{engine}" in them is the engine under test.
+    before: a command of Django's that is run first. arguments: for its runner. requirements: what it needs beside the
+    package. superuser: whether its role has to be one. programs: whether it runs psql, which then finds the server.
+    part: what its arguments choose, if not all of them. variables: of its environment; "{host}" and "{port}" in them
+    are the server's. In engine and overrides, "{named}" is the engine under test by a name with "postgresql" in it.
     """
 
     settings: str
@@ -40,7 +40,7 @@ class Suite:
     programs: bool = False
     variables: Mapping[str, str] = field(default_factory=dict)
     part: str = ""
-    databases: tuple[str, ...] = ()
+    databases: Mapping[str, str] = field(default_factory=dict)
     before: tuple[str, ...] = ()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.packages.catalogue import Package, Suite
-from tests.support.packages.lab import NAMED, OURS, Lab
+from tests.support.packages.lab import HOST, NAMED, OURS, Lab
 from tests.support.packages.outcomes import BROKEN, Outcomes
 
 ROOT = Path(__file__).parents[3]
@@ -51,12 +51,13 @@ def suite(package: Package, engine: str, lab: Lab, cache: Path) -> Outcomes:
     folder = lab.folder / "source"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(source(package.name, cache), folder)
-    # Where a package has no settings for pytest, it must not find this project's further up.
+    # Where a package has no settings for pytest, or no project for pytest-django, it must not find ours further up.
     (lab.folder / "pytest.ini").write_text("[pytest]\n", "utf-8")
+    (lab.folder / "manage.py").touch()
     lab.start_over(superuser=described.superuser)
     settings = {
         "settings": described.settings,
-        "databases": described.databases,
+        "databases": dict(described.databases),
         "overrides": _filled(dict(described.overrides), engine)
         | ({"TEST_RUNNER": "azpg_runner.Runner"} if described.runner == "django" else {}),
     }
@@ -65,7 +66,8 @@ def suite(package: Package, engine: str, lab: Lab, cache: Path) -> Outcomes:
     known["database"]["ENGINE"] = _filled(described.engine, engine)
     file.write_text(json.dumps(known), "utf-8")
     path = [INSIDE, *(folder / each for each in described.path)]
-    environment = {"DJANGO_SETTINGS_MODULE": "azpg_lab_settings", **described.variables}
+    variables = {key: value.format(host=HOST, port=lab.server.port) for key, value in described.variables.items()}
+    environment = {"DJANGO_SETTINGS_MODULE": "azpg_lab_settings", **variables}
     environment |= lab.libpq() if described.programs else {}
     if described.before:
         _done(["-m", "django", *described.before], folder / described.folder, path, file, lab, environment)

@@ -11,7 +11,7 @@ with open(os.environ["AZPG_LAB"], encoding="utf-8") as _file:
     _lab = json.load(_file)
 _own = vars(importlib.import_module(_lab["settings"]))
 globals().update({_key: _value for _key, _value in _own.items() if _key.isupper()})
-_added = {_alias: {"NAME": _lab["database"]["NAME"]} for _alias in _lab["databases"]}
+_added = {_alias: {"NAME": _name} for _alias, _name in _lab["databases"].items()}
 DATABASES = {**_own["DATABASES"], **_added}
 for _each in DATABASES.values():
     _each.update({_key: _value for _key, _value in _lab["database"].items() if _key not in ("NAME", "OPTIONS")})
