@@ -104,6 +104,8 @@ nox.options.sessions = [
 nox.options.error_on_missing_interpreters = False
 # Where there is no uv, virtualenv does the same in ten times as long.
 nox.options.default_venv_backend = "uv|virtualenv"
+# As pip does: else every worker of the tests begins by compiling all that it imports.
+os.environ.setdefault("UV_COMPILE_BYTECODE", "1")
 # An interpreter that is missing is not asked of the network in the middle of a run.
 nox.options.download_python = "never"
 
