@@ -20,12 +20,23 @@ ROOT = Path(__file__).parent
 DATA = ROOT / ".nox" / "measured"
 PARALLEL = ("-n", "auto", "--dist", "worksteal")
 QUICK = ("-m", "not slow")
+# What waits for nothing needs fewer workers, each of which collects all tests.
+WITHOUT_SERVER = ("-m", "not slow and not server", "-n", str(2 * (os.cpu_count() or 1)))
+# What is about the checkout, or a demonstration; README's command has tested it.
+OF_THE_CHECKOUT = (
+    "tests/demo",
+    "tests/docs",
+    "tests/localpg",
+    "tests/packages",
+    "tests/test_house.py",
+    "tests/test_pipelines.py",
+)
 # Each Python, each Django and each driver, in as few pairs as that takes; Python 3.10 has the session "oldest".
 # README's command has tested everything with psycopg2, so what waits is repeated with psycopg 3 only.
 MATRIX = (
-    ("3.11", "5.2", "psycopg3", ("-m", "not slow and not server")),
-    ("3.12", "6.0", "psycopg2", ("-m", "not slow and not server")),
-    ("3.13", "6.1", "psycopg3", ("--ignore", "tests/localpg", "--ignore", "tests/demo", "--ignore", "tests/docs")),
+    ("3.11", "5.2", "psycopg3", WITHOUT_SERVER),
+    ("3.12", "6.0", "psycopg2", WITHOUT_SERVER),
+    ("3.13", "6.1", "psycopg3", ()),
     ("3.14", "6.1", "psycopg3", QUICK),
 )
 # Each pair of Python, Django, driver and PostgreSQL that goes together, in as few rows as that takes. docs/support.md
@@ -180,11 +191,16 @@ def postgresql(session: nox.Session, major: str) -> dict[str, str]:
     return {"AZPG_POSTGRESQL": str(programs)}
 
 
-def run_tests(session: nox.Session, *arguments: str) -> None:
-    """Run pytest, measure coverage, and keep its data for the session that adds it up."""
+def run_tests(session: nox.Session, *arguments: str, measured: bool = True) -> None:
+    """Run pytest, and keep what coverage it measures for the session that adds it up."""
     DATA.mkdir(parents=True, exist_ok=True)
-    command = ["python", "-m", "coverage", "run", "-m", "pytest", "-q", *PARALLEL, *arguments, *session.posargs]
+    coverage = ("coverage", "run", "-m") if measured else ()
+    command = ["python", "-m", *coverage, "pytest", "-q", *PARALLEL, *arguments, *session.posargs]
     session.run(*command, env={"COVERAGE_FILE": str(DATA / "data")})
+
+
+def package_alone() -> tuple[str, ...]:
+    return tuple(f"--ignore={each}" for each in OF_THE_CHECKOUT)
 
 
 def cases(*rows: tuple[object, ...]) -> list[object]:
@@ -270,7 +286,8 @@ def tests(session: nox.Session, django: str, driver: str, selected: tuple[str, .
     """The tests against the wheel, with each Python, Django and driver."""
     install_driver(session, django, driver)
     away_from_the_checkout(session)
-    run_tests(session, *selected)
+    # Measuring takes half as long again, and without a server nothing is reached that other sessions do not reach.
+    run_tests(session, *selected, *package_alone(), measured=selected != WITHOUT_SERVER)
 
 
 @nox.session(python="3.10")
@@ -283,7 +300,7 @@ def oldest(session: nox.Session) -> None:
     lowest = [each.replace(">=", "==") for each in (*project["dependencies"], *extras["entra"], *urls)]
     session.install(f"{built_wheel()}[test]", *lowest)
     away_from_the_checkout(session)
-    run_tests(session, *QUICK)
+    run_tests(session, *QUICK, *package_alone())
     session.install(*(each.replace(">=", "==") for each in extras["psycopg"]))
     run_tests(session, *QUICK, *BY_DRIVER)
 
@@ -336,6 +353,8 @@ def coverage(session: nox.Session) -> None:
 def django_suite(session: nox.Session, django: str, driver: str) -> None:
     """Django's own backend tests over TLS."""
     install_driver(session, django, driver)
+    # pip fetches Django's source, and uv leaves it out.
+    session.install("pip")
     away_from_the_checkout(session)
     session.run("python", "-m", "tests.django_suite.run", *session.posargs)
 
@@ -343,7 +362,7 @@ def django_suite(session: nox.Session, django: str, driver: str) -> None:
 def prepare_suite(session: nox.Session, django: str, driver: str) -> None:
     """Install one driver with all that Django's own suite can use."""
     install_driver(session, django, driver)
-    session.install(*SUITE_NEEDS)
+    session.install("pip", *SUITE_NEEDS)
     away_from_the_checkout(session)
 
 
