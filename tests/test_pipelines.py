@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -56,8 +57,10 @@ def project(tmp_path: Path, server: LocalPostgres, settings_for: SettingsFor, ro
         "import os, sys\nos.environ['DJANGO_SETTINGS_MODULE'] = 'shop'\n"
         "from django.core.management import execute_from_command_line\nexecute_from_command_line(sys.argv)\n"
     )
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    program = tmp_path / "bin" / "python"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    program.chmod(0o755)
     return tmp_path
 
 
@@ -66,10 +69,6 @@ def run(project: Path) -> Run:
     """Return a function that runs a line of shell in the project."""
 
     def sh(line: str, aliases: str = "default") -> subprocess.CompletedProcess[str]:
-        program = project / "bin" / "python"
-        program.unlink()
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-        program.chmod(0o755)
         environ = {**os.environ, "ALIASES": aliases, "PATH": f"{project / 'bin'}{os.pathsep}{os.environ['PATH']}"}
         environ["PYTHONPATH"] = str(ROOT)
         line = line.replace("/var/lib/node_exporter", str(project))
