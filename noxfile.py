@@ -22,14 +22,14 @@ PARALLEL = ("-n", "auto", "--dist", "worksteal")
 QUICK = ("-m", "not slow")
 # What waits for nothing needs fewer workers, each of which collects all tests.
 WITHOUT_SERVER = ("-m", "not slow and not server", "-n", str(2 * (os.cpu_count() or 1)))
-# What is about the checkout, or a demonstration; README's command has tested it.
-OF_THE_CHECKOUT = (
-    "tests/demo",
-    "tests/docs",
-    "tests/localpg",
-    "tests/packages",
-    "tests/test_house.py",
-    "tests/test_pipelines.py",
+# Without what is about the checkout, or a demonstration; README's command has tested it.
+PACKAGE_ALONE = (
+    "--ignore=tests/demo",
+    "--ignore=tests/docs",
+    "--ignore=tests/localpg",
+    "--ignore=tests/packages",
+    "--ignore=tests/test_house.py",
+    "--ignore=tests/test_pipelines.py",
 )
 # Each Python, each Django and each driver, in as few pairs as that takes; Python 3.10 has the session "oldest".
 # README's command has tested everything with psycopg2, so what waits is repeated with psycopg 3 only.
@@ -199,10 +199,6 @@ def run_tests(session: nox.Session, *arguments: str, measured: bool = True) -> N
     session.run(*command, env={"COVERAGE_FILE": str(DATA / "data")})
 
 
-def package_alone() -> tuple[str, ...]:
-    return tuple(f"--ignore={each}" for each in OF_THE_CHECKOUT)
-
-
 def cases(*rows: tuple[object, ...]) -> list[object]:
     return [nox.param(*row, id=f"{row[0]}-django{row[1]}-{row[2]}" + server_of(row)) for row in rows]
 
@@ -287,7 +283,7 @@ def tests(session: nox.Session, django: str, driver: str, selected: tuple[str, .
     install_driver(session, django, driver)
     away_from_the_checkout(session)
     # Measuring takes half as long again, and without a server nothing is reached that other sessions do not reach.
-    run_tests(session, *selected, *package_alone(), measured=selected != WITHOUT_SERVER)
+    run_tests(session, *selected, *PACKAGE_ALONE, measured=selected != WITHOUT_SERVER)
 
 
 @nox.session(python="3.10")
@@ -300,7 +296,7 @@ def oldest(session: nox.Session) -> None:
     lowest = [each.replace(">=", "==") for each in (*project["dependencies"], *extras["entra"], *urls)]
     session.install(f"{built_wheel()}[test]", *lowest)
     away_from_the_checkout(session)
-    run_tests(session, *QUICK, *package_alone())
+    run_tests(session, *QUICK, *PACKAGE_ALONE)
     session.install(*(each.replace(">=", "==") for each in extras["psycopg"]))
     run_tests(session, *QUICK, *BY_DRIVER)
 
@@ -348,29 +344,27 @@ def coverage(session: nox.Session) -> None:
     (DATA / "data").unlink()
 
 
+def prepare_suite(session: nox.Session, django: str, driver: str, needs: tuple[str, ...] = ()) -> None:
+    """Install one driver, with what Django's own suite needs."""
+    install_driver(session, django, driver)
+    # pip fetches Django's source, and uv leaves it out.
+    session.install("pip", *needs)
+    away_from_the_checkout(session)
+
+
 @nox.session
 @nox.parametrize("python,django,driver", cases(*SUITES))
 def django_suite(session: nox.Session, django: str, driver: str) -> None:
     """Django's own backend tests over TLS."""
-    install_driver(session, django, driver)
-    # pip fetches Django's source, and uv leaves it out.
-    session.install("pip")
-    away_from_the_checkout(session)
+    prepare_suite(session, django, driver)
     session.run("python", "-m", "tests.django_suite.run", *session.posargs)
-
-
-def prepare_suite(session: nox.Session, django: str, driver: str) -> None:
-    """Install one driver with all that Django's own suite can use."""
-    install_driver(session, django, driver)
-    session.install("pip", *SUITE_NEEDS)
-    away_from_the_checkout(session)
 
 
 @nox.session
 @nox.parametrize("python,django,driver", cases(*SUITES))
 def django_all(session: nox.Session, django: str, driver: str) -> None:
     """Django's own suite, all of it, and its commands, compared with Django's engine. Takes half an hour."""
-    prepare_suite(session, django, driver)
+    prepare_suite(session, django, driver, SUITE_NEEDS)
     session.run("python", "-m", "tests.django_suite.commands")
     session.run("python", "-m", "tests.django_suite.run", "--all", *session.posargs)
 
@@ -379,7 +373,7 @@ def django_all(session: nox.Session, django: str, driver: str) -> None:
 @nox.parametrize("python,django,driver", cases(*SUITES))
 def gis(session: nox.Session, django: str, driver: str) -> None:
     """GeoDjango's own tests with the real PostGIS, compared with Django's engine. Takes two minutes."""
-    prepare_suite(session, django, driver)
+    prepare_suite(session, django, driver, SUITE_NEEDS)
     session.run("python", "-m", "tests.django_suite.run", "--gis", *session.posargs)
 
 

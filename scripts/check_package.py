@@ -37,7 +37,7 @@ def of_wheel(path: Path, url: str = "") -> list[str]:
     found = [f"{each} is missing" for each in (*NEEDED, license_file) if each not in names]
     found += [f"{each} does not belong there" for each in names if not each.startswith(inside) or "__pycache__" in each]
     found += [f"its page links to {each[2:-1]}" for each in _RELATIVE.findall(page)]
-    links = dict(each.split(", ", 1) for each in metadata.get_all("Project-URL", []))
+    links = package_page.declared(metadata)
     if links != package_page.links(url, str(metadata["Version"])):
         found.append(f"its links are {links}")
     if "pip install django-azpg" not in page:

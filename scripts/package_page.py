@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from email import message_from_string
+from email.message import Message
 from pathlib import Path
 
 URL_VARIABLE = "AZPG_PROJECT_URL"
@@ -21,9 +22,13 @@ _CODE = re.compile(r"(^```.*?^```)", re.DOTALL | re.MULTILINE)
 def repository(root: Path) -> str:
     """Return the URL of the repository, "" if it is not known. root: of a checkout, or of a source package."""
     about = root / "PKG-INFO"
-    known = message_from_string(about.read_text("utf-8")).get_all("Project-URL", []) if about.exists() else []
-    named = dict(each.split(", ", 1) for each in known)
-    return (os.environ.get(URL_VARIABLE) or named.get("Source", "")).rstrip("/")
+    known = declared(message_from_string(about.read_text("utf-8"))) if about.exists() else {}
+    return (os.environ.get(URL_VARIABLE) or known.get("Source", "")).rstrip("/")
+
+
+def declared(metadata: Message) -> dict[str, str]:
+    """Return the links of a package's page by name, as its metadata has them."""
+    return dict(each.split(", ", 1) for each in metadata.get_all("Project-URL", []))
 
 
 def readme(text: str, url: str, version: str) -> str:
