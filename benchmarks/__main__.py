@@ -15,8 +15,7 @@ from pathlib import Path
 import django
 from django.conf import settings
 
-from azpg_backend.plan import libpq
-from benchmarks import connects, stage, starting, trips
+from benchmarks import connects, stage, starting, table, trips
 from demo_project.localpg import LocalPostgres, azure_chain
 
 OLDER = Path("/usr/lib/postgresql/15/bin")
@@ -40,11 +39,8 @@ def main() -> None:
         databases = stage.aliases(paths, server.port)
         settings.configure(DATABASES=databases, USE_TZ=True)
         django.setup()
-        from django.db.backends.postgresql.psycopg_any import is_psycopg3
-
         version = server.sql("SHOW server_version").split()[0]
-        driver = "psycopg 3" if is_psycopg3 else "psycopg2"
-        print(f"Django {django.__version__}, {driver}, libpq {libpq.version_text()}, PostgreSQL {version}")
+        print(f"{table.versions()}, PostgreSQL {version}")
         few = max(1, repeat // 20)
         print(f"\n{connects.connects(repeat)}", flush=True)
         print(f"\n{trips.round_trips(server, version)}", flush=True)
@@ -57,7 +53,7 @@ def main() -> None:
         print(f"\n{connects.queries(max(2, repeat // 2))}", flush=True)
         print(f"\n{connects.threads(few)}", flush=True)
         print(f"\n{starting.starting(databases, max(1, repeat // 3))}", flush=True)
-        print(f"\n{starting.aliases(databases, min(3, few), min(200, 2 * repeat))}", flush=True)
+        print(f"\n{starting.aliases(databases, min(3, few), min(starting.ALIASES[-1], 2 * repeat))}", flush=True)
 
 
 if __name__ == "__main__":

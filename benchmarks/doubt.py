@@ -7,10 +7,8 @@ write that failed and stands in the table all the same would stand there twice i
 from __future__ import annotations
 
 import argparse
-import itertools
 import logging
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -18,7 +16,8 @@ import django
 from django.conf import settings
 
 from azpg_backend.process import memory
-from benchmarks.outage import KEPT, PATIENCE, WORKERS, Worker, engines_for, one_server, until, versions
+from benchmarks.outage import KEPT, PATIENCE, WORKERS, engines_for, one_server, until, writing
+from benchmarks.table import versions
 from demo_project.localpg import Chain, azure_chain
 from tests.support.load import stored
 from tests.support.settings import HOST, Settings
@@ -28,19 +27,12 @@ def killed(engine: Settings, chain: Chain) -> tuple[int, int]:
     """Kill a server once; return how many writes failed, and how many of them are in the table."""
     memory.forget()
     with one_server(chain) as server:
-        numbers, stop = itertools.count(1), threading.Event()
-        workers = [Worker({"default": {**engine, **KEPT, "PORT": server.port}}, numbers, stop) for _ in range(WORKERS)]
-        for each in workers:
-            each.start()
-        until(lambda: all(each.acknowledged for each in workers), 60)
-        time.sleep(0.5)
-        server.kill()
-        server.start()
-        over = time.monotonic()
-        until(lambda: all(each.back(over) for each in workers), PATIENCE)
-        stop.set()
-        for each in workers:
-            each.join()
+        with writing({**engine, **KEPT, "PORT": server.port}) as workers:
+            time.sleep(0.5)
+            server.kill()
+            server.start()
+            over = time.monotonic()
+            until(lambda: all(each.back(over) for each in workers), PATIENCE)
         failed = {number for each in workers for number, _ in each.failed}
         return len(failed), len(failed & stored(server))
 

@@ -21,7 +21,7 @@ from django.conf import settings
 from django.db import ConnectionHandler
 
 from azpg_backend.connect import health
-from azpg_backend.plan import libpq
+from benchmarks.table import versions
 from benchmarks.trips import Relay
 from demo_project.localpg import LocalPostgres, azure_chain
 from tests.support.settings import HOST, PASSWORD, settings_at
@@ -64,8 +64,6 @@ def main() -> None:
     requests = parser.parse_args().requests
     settings.configure(USE_TZ=True)
     django.setup()
-    from django.db.backends.postgresql.psycopg_any import is_psycopg3
-
     chain = azure_chain(HOST)
     with tempfile.TemporaryDirectory() as folder, LocalPostgres(chain) as server:
         server.create("app", PASSWORD.replace("'", "''"), "app")
@@ -75,8 +73,7 @@ def main() -> None:
         path.delay = ONE_WAY
         wrapper: Any = ConnectionHandler({"default": settings_at(path.port, str(root))})["default"]
         wrapper.ensure_connection()
-        driver = "psycopg 3" if is_psycopg3 else "psycopg2"
-        print(f"Django {django.__version__}, {driver}, libpq {libpq.version_text()}, round trip {2e3 * ONE_WAY:g} ms\n")
+        print(f"{versions()}, round trip {2e3 * ONE_WAY:g} ms\n")
         print(f"| a request every | {' | '.join(f'after {limit:g} s' if limit else 'always' for limit in LIMITS)} |")
         print(f"| --- | {' | '.join('---' for _ in LIMITS)} |")
         for mean in RESTS:

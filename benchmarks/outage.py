@@ -26,10 +26,10 @@ from django.conf import settings
 from django.db import ConnectionHandler
 from django.db.utils import Error
 
-from azpg_backend.plan import libpq
 from azpg_backend.process import memory
 from benchmarks import neighbours, prefork
 from benchmarks.stage import STOCK
+from benchmarks.table import versions
 from demo_project.localpg import Chain, LocalPostgres, azure_chain
 from tests.support.load import create_table, stored
 from tests.support.pair import streaming_pair, switch_over
@@ -111,30 +111,39 @@ class Worker(threading.Thread):
         return next((end for _, start, end in list(self.acknowledged) if start > since), None)
 
 
+@contextlib.contextmanager
+def writing(database: Settings) -> Iterator[list[Worker]]:
+    """Let workers write, each of which has written before the block begins; at its end they stop."""
+    numbers, stop = itertools.count(1), threading.Event()
+    workers = [Worker({"default": database}, numbers, stop) for _ in range(WORKERS)]
+    for each in workers:
+        each.start()
+    until(lambda: all(each.acknowledged for each in workers), 60)
+    try:
+        yield workers
+    finally:
+        stop.set()
+        for each in workers:
+            each.join(2)
+
+
 def rehearse(event: Event, engine: Settings, chain: Chain) -> str:
     """Return what became of the requests, as cells of the table."""
     memory.forget()
     with event.scene(chain) as scene:
         database = {**engine, **event.changes, "PORT": scene.port}
         database["OPTIONS"] = {**engine["OPTIONS"], **event.options}
-        numbers, stop = itertools.count(1), threading.Event()
-        workers = [Worker({"default": database}, numbers, stop) for _ in range(WORKERS)]
-        for each in workers:
-            each.start()
-        until(lambda: all(each.acknowledged for each in workers), 60)
-        for each in workers if event.rest else []:
-            each.may_work.clear()
-        time.sleep(0.3)
-        began = time.monotonic()
-        scene.fault()
-        over = time.monotonic()
-        for each in workers:
-            each.may_work.set()
-        back = until(lambda: all(each.back(over) for each in workers), PATIENCE)
-        stop.set()
-        longest = max(each.longest_yet() for each in workers)
-        for each in workers:
-            each.join(2)
+        with writing(database) as workers:
+            for each in workers if event.rest else []:
+                each.may_work.clear()
+            time.sleep(0.3)
+            began = time.monotonic()
+            scene.fault()
+            over = time.monotonic()
+            for each in workers:
+                each.may_work.set()
+            back = until(lambda: all(each.back(over) for each in workers), PATIENCE)
+            longest = max(each.longest_yet() for each in workers)
         acknowledged = {number for each in workers for number, _, _ in list(each.acknowledged)}
         lost = len(acknowledged - stored(*scene.servers))
         ended = [each.back(over) for each in workers]
@@ -295,13 +304,6 @@ def engines_for(chain: Chain, folder: Path) -> dict[str, Settings]:
         "this engine": {**base, "ENGINE": "azpg_backend", "OPTIONS": path},
         "Django's": {**base, "ENGINE": STOCK, "OPTIONS": {**path, "sslmode": "verify-full"}},
     }
-
-
-def versions() -> str:
-    from django.db.backends.postgresql.psycopg_any import is_psycopg3
-
-    driver = "psycopg 3" if is_psycopg3 else "psycopg2"
-    return f"Django {django.__version__}, {driver}, libpq {libpq.version_text()}"
 
 
 def main() -> None:

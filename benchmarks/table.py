@@ -7,6 +7,10 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
+import django
+
+from azpg_backend.plan import libpq
+
 
 class Table:
     """The rows of one part: what was compared, both figures, their ratio, and the bar that the project sets itself."""
@@ -25,6 +29,11 @@ class Table:
     def __str__(self) -> str:
         lines = [f"| {self.title} | this engine | Django's | ratio | bar |", "| --- | --- | --- | --- | --- |"]
         return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in self.rows)])
+
+
+def versions() -> str:
+    """Return with what the figures were made."""
+    return f"Django {django.__version__}, {libpq.driver()}, libpq {libpq.version_text()}"
 
 
 def measured(actions: Mapping[str, Callable[[], object]], repeat: int) -> dict[str, tuple[float, float]]:

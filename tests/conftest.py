@@ -49,14 +49,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header() -> list[str]:
-    from django.db.backends.postgresql.psycopg_any import is_psycopg3
-
     import azpg_backend
     from azpg_backend.plan import libpq
 
-    driver = "psycopg 3" if is_psycopg3 else "psycopg2"
     package = Path(azpg_backend.__file__).parent
-    return [f"Django {django.__version__}, {driver}, libpq {libpq.version_text()}, azpg_backend in {package}"]
+    return [f"Django {django.__version__}, {libpq.driver()}, libpq {libpq.version_text()}, azpg_backend in {package}"]
 
 
 @pytest.hookimpl(optionalhook=True)
