@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from azpg_backend.connect import roles, servers
 from azpg_backend.connect.servers import Server
+from azpg_backend.errors import causes
 from azpg_backend.errors.explain import Explanation
 from azpg_backend.plan import libpq
 from azpg_backend.plan.decision import Plan
@@ -30,8 +31,7 @@ _NOT_DIRECT = re.compile(
     r"EOF detected|unexpected eof|closed the connection unexpectedly|reset by peer|wrong version number"
     r"|without ALPN|timeout expired"
 )
-# What both drivers say if no name server knows the name.
-_UNKNOWN_NAME = re.compile(r"could not translate host name|failed to resolve host")
+_UNKNOWN_NAME = re.compile(causes.UNKNOWN_NAME)
 
 
 class After(Enum):

@@ -37,6 +37,9 @@ class Cause(NamedTuple):
         return Problem(self.code, self.reason, self.hint, transient=self.transient)
 
 
+# What both drivers say of a name that can't be resolved.
+UNKNOWN_NAME = r"could not translate host name|failed to resolve host"
+
 # What a credential says when it has no token.
 TOKEN_CAUSES = (
     Cause(
@@ -443,7 +446,7 @@ CAUSES = (
     ),
     Cause(
         "login.failed",
-        r"could not translate host name|failed to resolve host|no address associated|nodename nor servname",
+        rf"{UNKNOWN_NAME}|no address associated|nodename nor servname",
         "the name in HOST does not exist for this machine's DNS",
         "Check the spelling; for a private server link its DNS zone to this network (on App Service: "
         "WEBSITE_DNS_SERVER=168.63.129.16).",
