@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
 from demo_project.localpg import LocalPostgres
 from tests.support import servers
 from tests.support.appservers import serving
 from tests.support.load import kept
+from tests.support.pool import needs_pool
 from tests.support.settings import Settings, SettingsFor
 from tests.support.sql import sessions_of
 from tests.support.tasks import PROCESSES, create_table, owners, rows, worker
@@ -27,7 +27,6 @@ pytestmark = [
 ]
 
 POOL = {"pool": {"min_size": 1, "max_size": 4}}
-needs_pool = pytest.mark.skipif(not is_psycopg3, reason="Django's pool needs psycopg 3")
 
 
 @pytest.mark.parametrize("name", ["uwsgi", "uwsgi, lazily", "uwsgi, with hooks", "gunicorn", "gunicorn, threads"])

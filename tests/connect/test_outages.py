@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.utils import OperationalError
 
 from azpg_backend.connect import servers as known_servers
@@ -26,6 +25,7 @@ from demo_project.localpg.server import free_port
 from tests.support import servers
 from tests.support.children import ended, forked
 from tests.support.load import Load, Request, create_table, kept, stored, write
+from tests.support.pool import needs_pool
 from tests.support.settings import HOST, PASSWORD, Settings, SettingsFor
 from tests.support.waiting import LIMIT, until
 
@@ -36,7 +36,6 @@ Record = Callable[[str, object], None]
 DEFAULT: Settings = {"azpg": {}}
 # A busy machine starts a server late.
 PATIENT: Settings = {"azpg": {"connect_retry_seconds": 30}}
-needs_pool = pytest.mark.skipif(not is_psycopg3, reason="Django's pool needs psycopg 3")
 needs_direct = pytest.mark.skipif(libpq.version() < 170000, reason="sslnegotiation is new in libpq 17")
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from django.db import connections, transaction
-from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.utils import DatabaseError, InterfaceError, OperationalError
 
 from azpg_backend.connect import health, ways
@@ -26,6 +25,7 @@ from demo_project.localpg import Chain, LocalPostgres
 from tests.support import servers
 from tests.support.drivers import Driver, Quiet
 from tests.support.load import Load, create_table, kept, stored
+from tests.support.pool import needs_pool
 from tests.support.settings import HOST, PASSWORD, Settings, SettingsFor
 from tests.support.waiting import until_readable
 
@@ -286,8 +286,6 @@ def test_a_reset_connection_is_not_usable(server: LocalPostgres, settings_for: S
 
 # Outside of requests, where nobody asks whether a connection still works
 
-needs_pool = pytest.mark.skipif(not is_psycopg3, reason="Django's pool needs psycopg 3")
-
 
 @pytest.mark.parametrize("options", [{}, pytest.param({"pool": {"min_size": 1}}, marks=needs_pool)])
 def test_a_command_that_never_closes_its_connection_fails_once(
@@ -400,7 +398,7 @@ def test_later_connections_save_a_round_trip(
 
 
 @needs_17
-@pytest.mark.skipif(not is_psycopg3, reason="Django's pool needs psycopg 3")
+@needs_pool
 def test_so_do_those_that_a_pool_opens(server: LocalPostgres, settings_for: SettingsFor, connect: Connect) -> None:
     watched = Watched(server)
     with servers.listening(watched) as port:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.utils import OperationalError
 
 from azpg_backend.diagnosis import application
@@ -17,9 +16,8 @@ from azpg_backend.diagnosis.report import DatabaseReport, Status
 from azpg_backend.diagnosis.runner import diagnose
 from demo_project.localpg import LocalPostgres
 from tests.support.diagnosis import Check, codes
+from tests.support.pool import needs_pool
 from tests.support.settings import SettingsFor
-
-needs_pool = pytest.mark.skipif(not is_psycopg3, reason="only psycopg 3 has a pool")
 
 
 def diagnosed(wrapper: Any, timeout: float = 30) -> DatabaseReport:

@@ -16,12 +16,12 @@ from tests.support.diagnosis import Check
 from tests.support.examples import run_by
 from tests.support.pair import Member, streaming_pair
 from tests.support.settings import SettingsFor
+from tests.support.sql import NOTES
 from tests.support.waiting import until
 
 EXAMPLES = run_by("tests/docs/test_replicas.py::test_read_your_writes")
 (RECIPE,) = (each.text for each in EXAMPLES if each.language == "python")
 (QUERY,) = (each.text for each in EXAMPLES if each.language == "sql")
-TABLE = "CREATE TABLE notes_note (id bigserial PRIMARY KEY, text varchar(200), created timestamptz)"
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.server, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def pair(chain: Chain) -> Iterator[tuple[Member, Member]]:
     with streaming_pair(chain) as members:
-        members[0].sql(f"{TABLE}; ALTER TABLE notes_note OWNER TO app", "app")
+        members[0].sql(f"{NOTES}; ALTER TABLE notes_note OWNER TO app", "app")
         yield members
 
 

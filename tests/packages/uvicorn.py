@@ -12,7 +12,4 @@ from tests.support.packages import project
 
 @pytest.mark.parametrize("path", ["", "async"])
 def test_requests(tmp_path: Path, path: str) -> None:
-    with appservers.serving("uvicorn", {"default": project.database()}, tmp_path) as site:
-        answers, errors = site.many(200, 8, path)
-    assert errors == []
-    assert len(answers) == 200
+    appservers.all_answered("uvicorn", {"default": project.database()}, tmp_path, path)

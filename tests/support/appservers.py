@@ -119,6 +119,17 @@ def serving(name: str, databases: dict[str, Settings], folder: Path, **environ: 
             process.wait()
 
 
+def all_answered(
+    name: str, databases: dict[str, Settings], folder: Path, path: str = "", **environ: str
+) -> list[dict[str, Any]]:
+    """Return a site's answers to 200 requests, none of which may fail."""
+    with serving(name, databases, folder, **environ) as site:
+        answers, errors = site.many(200, 8, path)
+    assert errors == []
+    assert len(answers) == 200
+    return answers
+
+
 def _wait(site: Site, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + _START
     while True:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+# As demo_project.notes has it.
+NOTES = "CREATE TABLE notes_note (id bigserial PRIMARY KEY, text varchar(200), created timestamptz)"
+
 
 def user_of(wrapper: Any) -> str:
     with wrapper.cursor() as cursor:

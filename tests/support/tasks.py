@@ -18,6 +18,7 @@ from typing import Any
 
 from demo_project.localpg import LocalPostgres
 from tests.support.settings import Settings
+from tests.support.sql import NOTES
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -132,12 +133,8 @@ def worker(databases: dict[str, Settings], folder: Path, **environ: str) -> Iter
 
 def create_table(server: LocalPostgres) -> None:
     """Make the empty table that tasks write into."""
-    columns = "id bigserial PRIMARY KEY, text varchar(200), created timestamptz"
-    server.sql(
-        f"DROP TABLE IF EXISTS notes_note; CREATE TABLE notes_note ({columns}); GRANT ALL ON notes_note TO PUBLIC;"
-        " GRANT ALL ON notes_note_id_seq TO PUBLIC",
-        "app",
-    )
+    rights = "GRANT ALL ON notes_note TO PUBLIC; GRANT ALL ON notes_note_id_seq TO PUBLIC"
+    server.sql(f"DROP TABLE IF EXISTS notes_note; {NOTES}; {rights}", "app")
 
 
 def rows(server: LocalPostgres) -> list[dict[str, int]]:
